@@ -1,0 +1,21 @@
+"""The command line: one file a group; exit status 0 fine, 1 the check says no, 2 wrong usage."""
+
+import click
+
+from responder import __version__
+from responder.cli.demo import demo, up
+from responder.cli.incidents import incidents
+from responder.cli.processes import migrate, serve, work
+from responder.cli.rules import explain, rules
+from responder.cli.setup import check
+from responder.cli.token import token
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="responder")
+def main() -> None:
+    """Answers alerts: diagnoses, fixes what is safe, tells people, and proves what it did."""
+
+
+for command in (demo, up, serve, work, migrate, check, rules, explain, incidents, token):
+    main.add_command(command)

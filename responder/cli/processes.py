@@ -1,0 +1,79 @@
+"""`serve`, `work` and `migrate`: what runs in production."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from responder.app import build, load_catalogue
+from responder.cli.common import Refusal, config_option, read_settings
+from responder.domain.secret import SecretMissing
+from responder.domain.settings import Settings
+from responder.runbook.loader import RunbookWrong
+from responder.store.migrations import DatabaseAway, MigrationRefused, pending
+from responder.store.migrations import migrate as apply_migrations
+from responder.worker import run
+
+
+@click.command()
+@config_option
+@click.option("--bind", default="127.0.0.1:8000", envvar="RESPONDER_BIND", show_default=True)
+@click.option("--workers", default=2, show_default=True, help="Web processes; as many as cores.")
+def serve(config: Path, bind: str, workers: int) -> None:
+    """Receive webhooks and serve the API, with gunicorn."""
+    _ready(read_settings(config))
+    os.environ["RESPONDER_CONFIG"] = str(config.resolve())
+    os.environ["RESPONDER_WEB_WORKERS"] = str(workers)
+    arguments = ["-m", "gunicorn", "-c", "python:responder.web.gunicorn_conf", "--bind", bind]
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+@click.command()
+@config_option
+@click.option("--slots", default=8, show_default=True, help="Jobs at once; a quarter for P0/P1.")
+def work(config: Path, slots: int) -> None:
+    """Diagnose, fix, verify and notify, until SIGTERM."""
+    settings = read_settings(config)
+    _ready(settings)
+    run(build(settings, pool_size=slots * 2 + 4), slots)
+
+
+@click.command()
+@config_option
+@click.option("--check", is_flag=True, help="Apply nothing; exit with 1 when something is missing.")
+def migrate(config: Path, check: bool) -> None:
+    """Bring our database to the schema of this version."""
+    settings = read_settings(config)
+    try:
+        url = settings.database.value()
+        names = pending(url) if check else apply_migrations(url)
+    except (MigrationRefused, SecretMissing) as refused:
+        raise Refusal(str(refused)) from None
+    except DatabaseAway as away:
+        raise Refusal(f"our database cannot be reached: {_first_line(away)}") from None
+    for name in names:
+        click.echo(f"{'missing' if check else 'applied'} {name}")
+    if not names:
+        click.echo("the schema is up to date")
+    if check and names:
+        raise Refusal("run: responder migrate")
+
+
+def _ready(settings: Settings) -> None:
+    """Refuse to start on what would fail later, with every mistake of the runbook at once."""
+    try:
+        load_catalogue(settings)
+        missing = pending(settings.database.value())
+    except RunbookWrong as wrong:
+        raise Refusal("the runbook cannot be loaded:\n  " + "\n  ".join(wrong.mistakes)) from None
+    except (SecretMissing, MigrationRefused) as refused:
+        raise Refusal(str(refused)) from None
+    except DatabaseAway as away:
+        raise Refusal(f"our database cannot be reached: {_first_line(away)}") from None
+    if missing:
+        raise Refusal(f"our database lacks {', '.join(missing)}; run: responder migrate")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,79 @@
+"""`check`: is everything that was configured as it must be?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from responder.app import load_catalogue
+from responder.cli.common import Refusal, config_option, json_option, print_json, read_settings
+from responder.domain.secret import SecretMissing
+from responder.domain.settings import Settings
+from responder.runbook.loader import RunbookWrong
+from responder.settings import unreadable_secrets
+from responder.store.migrations import DatabaseAway, MigrationRefused, pending, same_server
+
+
+@click.command()
+@config_option
+@json_option
+def check(config: Path, as_json: bool) -> None:
+    """Name every mistake in settings, secrets, runbook and database; 1 when there is one."""
+    settings = read_settings(config)
+    mistakes = [
+        *unreadable_secrets(settings),
+        *_runbook_mistakes(settings),
+        *_database_mistakes(settings),
+    ]
+    if as_json:
+        print_json({"ok": not mistakes, "mistakes": mistakes})
+    if mistakes:
+        raise Refusal(f"{len(mistakes)} to mend:\n  " + "\n  ".join(mistakes))
+    if not as_json:
+        click.echo(_summary(settings))
+
+
+def _runbook_mistakes(settings: Settings) -> Iterator[str]:
+    try:
+        catalogue = load_catalogue(settings)
+    except RunbookWrong as wrong:
+        yield from wrong.mistakes
+        return
+    for name in settings.rules.keys() - catalogue.rules.keys():
+        known = ", ".join(sorted(catalogue.rules))
+        yield f"rules.{name}: there is no such rule; there are {known}"
+    kinds = {target.kind for target in settings.targets.values()}
+    for rule in catalogue.rules.values():
+        if rule.rule.target not in kinds:
+            yield f"targets: rule {rule.name} needs a target of kind {rule.rule.target}"
+
+
+def _database_mistakes(settings: Settings) -> Iterator[str]:
+    try:
+        url = settings.database.value()
+        missing = pending(url)
+        if missing:
+            yield f"database: lacks {', '.join(missing)}; run: responder migrate"
+        for name, target in settings.targets.items():
+            if same_server(url, target.reading):
+                yield (
+                    f"targets.{name}: it is the server of our own database;"
+                    " ours must stand when it falls"
+                )
+    except SecretMissing:
+        return  # named among the secrets already
+    except MigrationRefused as refused:
+        yield f"database: {refused}"
+    except DatabaseAway as away:
+        yield f"database: it cannot be reached: {str(away).strip().partition(chr(10))[0]}"
+
+
+def _summary(settings: Settings) -> str:
+    catalogue = load_catalogue(settings)
+    counts = {
+        "rules": len(catalogue.rules),
+        "sources": len(settings.sources),
+        "targets": len(settings.targets),
+        "receivers": len(settings.receivers),
+    }
+    return "all is well: " + ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,0 +1,106 @@
+"""An alert: one notice that a named, labelled condition is firing or resolved."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from responder.domain.severity import Severity
+
+
+class AlertStatus(StrEnum):
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class AlertOutcome(StrEnum):
+    """What became of an accepted alert; every one gets exactly one of these."""
+
+    OPENED = "opened"
+    JOINED = "joined"
+    CLEARED = "cleared"
+    STALE = "stale"
+    SUPPRESSED = "suppressed"
+    QUARANTINED = "quarantined"
+
+
+class DeliveryOutcome(StrEnum):
+    """What became of an HTTP request; `refused` ones leave a count and an audit event only."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A notice in our own words; every source fills name, title, labels and service."""
+
+    source: str
+    fingerprint: str
+    status: AlertStatus
+    name: str
+    title: str
+    service: str
+    labels: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime | None = None
+    severity_word: str | None = None
+    severity: Severity | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def severity_unreadable(self) -> bool:
+        """The sender declared a severity, with a word that is in nobody's map."""
+        return self.severity_word is not None and self.severity is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the inverse of `alert_from_json`."""
+        plain = asdict(self)
+        plain["starts_at"] = self.starts_at.isoformat()
+        plain["ends_at"] = self.ends_at and self.ends_at.isoformat()
+        return plain
+
+
+def alert_from_json(plain: Mapping[str, Any]) -> Alert:
+    """The alert that `Alert.to_json` wrote down."""
+    return Alert(
+        **{
+            **plain,
+            "status": AlertStatus(plain["status"]),
+            "severity": plain["severity"] and Severity(plain["severity"]),
+            "starts_at": datetime.fromisoformat(plain["starts_at"]),
+            "ends_at": plain["ends_at"] and datetime.fromisoformat(plain["ends_at"]),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """An element of a batch that is no alert; its neighbours are not hurt by it."""
+
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"malformed": self.reason}
+
+
+def notice_from_json(plain: Mapping[str, Any]) -> "Alert | Malformed":
+    """An alert or the reason why it is none, as `to_json` of either wrote it down."""
+    return Malformed(plain["malformed"]) if "malformed" in plain else alert_from_json(plain)
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Alertmanager's own fingerprint of a label set: 16 hex digits.
+
+    64-bit FNV-1a over name, 0xFF, value, 0xFF of the labels sorted by name
+    (prometheus/common model/signature.go).
+    """
+    digest = 14695981039346656037
+    for name, value in sorted(labels.items()):
+        for byte in name.encode() + b"\xff" + value.encode() + b"\xff":
+            digest = (digest ^ byte) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
+    return f"{digest:016x}"

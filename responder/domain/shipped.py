@@ -1,0 +1,11 @@
+"""Where the files are that travel with the code: `rules/` and `sql/`."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped(folder: str) -> Path:
+    """The folder in an installed wheel, else the one beside the package in a checkout."""
+    installed = _PACKAGE / "shipped" / folder
+    return installed if installed.is_dir() else _PACKAGE.parent / folder

@@ -1,0 +1,54 @@
+"""The way of an alert, in this order: accept, triage, then the walk of its incident.
+
+`walk` takes an incident through all its stages in one go; each stage's commit is a place to
+restart from.
+"""
+
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from responder.domain.decision import Reason
+from responder.domain.incident import Incident, Stage
+from responder.pipeline.decide import decide
+from responder.pipeline.diagnose import diagnose
+from responder.pipeline.fix import abandon, fix, hand_over
+from responder.pipeline.services import Services
+from responder.pipeline.verify import verify
+from responder.pipeline.watch import watch
+from responder.store import Fenced
+from responder.store.incidents import incident_from_row
+
+#: A walk that failed so often hands its incident over.
+TRIES = 3
+
+#: A stage returns the incident to go on with, or None when the walk ends here.
+STAGES: Mapping[Stage, Callable[[Incident, Services], Incident | None]] = {
+    Stage.DIAGNOSE: diagnose,
+    Stage.PLAN: decide,
+    Stage.FIX: fix,
+    Stage.VERIFY: verify,
+    Stage.WATCH: watch,
+}
+
+
+def walk(services: Services, incident_id: UUID, tries: int) -> None:
+    """Take an incident as far as it goes now; `tries` counts the walks of this job that failed."""
+    with services.store.transaction() as tx:
+        row = tx.maybe("take_walk", id=incident_id)
+    incident = incident_from_row(row) if row else None
+    try:
+        if incident is not None and tries >= TRIES:
+            incident = _give_up(services, incident)
+        while incident is not None:
+            incident = STAGES[incident.stage](incident, services)
+    except Fenced:
+        services.log.info("walk taken over by another worker", incident=str(incident_id))
+
+
+def _give_up(services: Services, incident: Incident) -> Incident | None:
+    """A person must go on; a fix whose fate is open is not tried again either."""
+    if incident.stage == Stage.WATCH:
+        return incident
+    detail = f"It failed at the stage {incident.stage}."
+    reason = abandon(services, incident) if incident.stage in (Stage.FIX, Stage.VERIFY) else None
+    return hand_over(incident, services, reason or Reason.GAVE_UP, detail)

@@ -1,0 +1,180 @@
+"""The stage around `plan`: gathers the facts, stores the decision, tells people or goes on."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from responder.domain.actor import Actor, ActorKind
+from responder.domain.decision import Action, Autonomy, Decision, Facts, Reason
+from responder.domain.duration import parse_duration
+from responder.domain.incident import Incident, IncidentStatus, Stage
+from responder.domain.matcher import first_failed, parse_matcher
+from responder.domain.notification import Happening
+from responder.domain.severity import Severity
+from responder.pipeline.notify import page, tell
+from responder.pipeline.plan import plan
+from responder.pipeline.services import Services, record
+from responder.runbook.loader import LoadedRule
+from responder.runbook.rule import Finding
+from responder.store import Transaction
+from responder.store.incidents import incident_from_row, step
+
+#: Verifications of one key that may fail before only a person may go on.
+BREAKER_LIMIT = 2
+#: Fixes of one rule in one hour.
+HOURLY_LIMIT = 5
+#: How long a P2 that was handed over waits for somebody before it pages.
+UNATTENDED = timedelta(hours=1)
+#: What wakes people at P2 too: a fix that went wrong, and a severity that may well be a P0.
+_PAGING = frozenset(
+    {Reason.FIX_FAILED, Reason.NOT_VERIFIED, Reason.UNKNOWN, Reason.SEVERITY_UNREADABLE}
+)
+
+
+def decide(incident: Incident, services: Services) -> Incident | None:
+    """Stage: the decision is stored with its facts, then carried out or handed to people."""
+    rule = services.rule_of(incident)
+    with services.store.transaction() as tx:
+        locked = tx.one("lock_incident", id=incident.id)
+        incident = incident_from_row(locked)
+        if incident.status == IncidentStatus.RESOLVED:
+            return step(tx, "advance", incident, next=Stage.WATCH)
+        findings = [Finding(**plain) for plain in locked["findings"]]
+        facts = gather_facts(services, tx, incident, rule)
+        decision = plan(rule.options if rule else {}, findings, facts)
+        store_decision(services, tx, incident, decision, facts, locked["findings"])
+        if decision.action == Action.FIX:
+            after = step(tx, "advance", incident, next=Stage.FIX)
+        elif decision.action == Action.WAIT:
+            assert decision.look_again_in is not None
+            after = _wait(tx, incident, decision.look_again_in)
+        else:
+            after = step(tx, "advance", incident, next=Stage.WATCH)
+            hand_to_people(services, tx, after, decision)
+        record(tx, after, "stage", before=incident.stage, after=after.stage)
+    return after if after.walking else None
+
+
+def gather_facts(
+    services: Services, tx: Transaction, incident: Incident, rule: LoadedRule | None
+) -> Facts:
+    """What `plan` must know, from one look at our database."""
+    notice_failover(services, tx)
+    row = tx.one(
+        "facts",
+        id=incident.id,
+        target=incident.target,
+        rule=incident.rule,
+        checksum=rule.checksum if rule else None,
+        key=incident.key,
+        opened_at=incident.opened_at,
+    )
+    answers = tx.all("latest_answers", id=incident.id)
+    trouble = Reason(incident.trouble) if incident.trouble else None
+    if row["our_failover"]:
+        trouble = Reason.OUR_FAILOVER
+    return Facts(
+        at=tx.now,
+        severity=incident.severity,
+        severity_unreadable=incident.severity_unreadable,
+        autonomy=_autonomy(services, incident, row["promoted"]),
+        trouble=trouble,
+        detail=incident.trouble_detail,
+        all_answered=all(each["answer"]["status"] == "ok" for each in answers),
+        looked_again=incident.looked_again,
+        fix_running=row["fix_running"],
+        verifying=row["verifying"],
+        target_on_fire=row["target_on_fire"],
+        stopped=row["stopped"],
+        window=any(
+            first_failed([parse_matcher(text) for text in matchers], incident.labels) is None
+            for matchers in row["windows"]
+        ),
+        breaker=row["failures"] >= BREAKER_LIMIT,
+        limit_reached=row["fixes_this_hour"] >= HOURLY_LIMIT,
+        cooldowns=_cooldowns(rule, row["ended"]),
+    )
+
+
+def notice_failover(services: Services, tx: Transaction) -> None:
+    """Automatic fixes go off when our database is not the server that they were allowed on."""
+    row = tx.maybe("switch_off_after_failover")
+    if row is not None:
+        system = Actor(ActorKind.SYSTEM, "responder")
+        tx.record("autofix", system, "autofix", before="on", after="off", why="our_failover")
+        services.log.error("our database failed over: automatic fixes are off until a person's PUT")
+
+
+def _autonomy(services: Services, incident: Incident, promoted: str | None) -> Autonomy:
+    own = services.settings.rules.get(incident.rule or "")
+    ceiling = own.autonomy if own and own.autonomy else services.settings.autonomy
+    return Autonomy(promoted or Autonomy.PROPOSE).capped(ceiling)
+
+
+def _cooldowns(rule: LoadedRule | None, ended: Mapping[str, str]) -> dict[str, datetime]:
+    if rule is None:
+        return {}
+    return {
+        name: datetime.fromisoformat(ended[name]) + parse_duration(option.cooldown)
+        for name, option in rule.options.items()
+        if name in ended
+    }
+
+
+def store_decision(
+    services: Services,
+    tx: Transaction,
+    incident: Incident,
+    decision: Decision,
+    facts: Facts,
+    findings: Sequence[Mapping[str, Any]],
+) -> None:
+    """The decision with all that it stands on, and its audit event."""
+    decision_id = services.new_id()
+    tx.run(
+        "insert_decision",
+        id=decision_id,
+        incident_id=incident.id,
+        attempt=incident.attempt,
+        action=decision.action,
+        reason=decision.reason,
+        sentence=decision.sentence,
+        finding=decision.finding,
+        option=decision.option,
+        parameters=dict(decision.parameters),
+        findings=list(findings),
+        facts=facts.to_json(),
+    )
+    looked = decision.reason == Reason.LOOK_AGAIN
+    tx.run("set_decision", id=incident.id, decision_id=decision_id, looked=looked)
+    record(
+        tx,
+        incident,
+        "decision",
+        after=decision.action,
+        reason=decision.reason,
+        option=decision.option,
+        finding=decision.finding,
+        decision=str(decision_id),
+    )
+
+
+def hand_to_people(
+    services: Services, tx: Transaction, incident: Incident, decision: Decision
+) -> None:
+    """People hear of it; at P2 they are woken when a fix failed or nobody takes it in time."""
+    tell(services, tx, incident, Happening.UPDATED)
+    if incident.severity != Severity.P2:
+        return  # P0 and P1 woke them when they were opened, P3 waits for the morning
+    if decision.reason in _PAGING:
+        page(services, tx, incident, tx.now, decision.reason)
+    elif decision.action == Action.HAND_OVER:
+        tx.run("set_timer", id=incident.id, what="unattended", due_at=tx.now + UNATTENDED)
+
+
+def _wait(tx: Transaction, incident: Incident, duration: timedelta) -> Incident:
+    """Back to diagnose, when the time comes; at once when something happened meanwhile."""
+    if incident.again:
+        return step(tx, "start_again", incident)
+    tx.run("set_timer", id=incident.id, what="look_again", due_at=tx.now + duration)
+    return step(tx, "rest", incident, next=Stage.DIAGNOSE)

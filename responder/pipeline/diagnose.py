@@ -1,0 +1,253 @@
+"""Ask the target what the rule wants to know, all at once, within a budget; then it concludes.
+
+A question that several incidents ask is asked once in 30 s; whoever claims it asks for all.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from responder.domain.alert import Alert, alert_from_json
+from responder.domain.answer import (
+    Answer,
+    AnswerStatus,
+    Error,
+    ErrorKind,
+    answer_from_json,
+)
+from responder.domain.decision import Reason
+from responder.domain.duration import parse_duration
+from responder.domain.incident import Incident, Stage
+from responder.domain.settings import Target
+from responder.pipeline.services import Services, record
+from responder.runbook.loader import LoadedRule
+from responder.runbook.rule import Case, Diagnostic, Finding, Http, Sql
+from responder.store.incidents import step
+from responder.targets.reading import Question, ask
+
+#: A diagnosis takes no longer than this, whatever its questions do.
+BUDGET = 10.0
+#: Threads that ask for one incident; the slots of the target are the real limit.
+_ASKERS = 4
+_POLL = 0.03
+#: Reasons for which nothing can be asked.
+_UNASKABLE = frozenset({Reason.NO_RULE, Reason.NO_TARGET, Reason.AMBIGUOUS_TARGET})
+
+
+@dataclass(frozen=True)
+class _Asked:
+    question: Question
+    answer: Answer
+
+
+def diagnose(incident: Incident, services: Services) -> Incident | None:
+    """Stage: answers and findings are stored, then the plan; a page that waited leaves now."""
+    rule = services.rule_of(incident)
+    askable = rule is not None and incident.trouble not in _UNASKABLE
+    asked: list[_Asked] = []
+    findings: list[Finding] = []
+    trouble, detail = incident.trouble or "", incident.trouble_detail
+    if rule is not None and askable:
+        asked = _ask_all(services, incident, rule)
+        try:
+            findings = conclude(rule, _case(services, incident, asked))
+        except RuleFailed as failed:
+            trouble, detail = Reason.RULE_FAILED, str(failed)
+        else:
+            trouble = "" if trouble == Reason.RULE_FAILED else trouble
+    with services.store.transaction() as tx:
+        after = step(tx, "advance", incident, next=Stage.PLAN)
+        tx.run(
+            "set_findings",
+            id=incident.id,
+            attempt=incident.attempt,
+            findings=[asdict(finding) for finding in findings],
+            rule_checksum=rule.checksum if rule else None,
+            trouble=trouble,
+            trouble_detail=detail,
+        )
+        tx.many("insert_answer", _answer_rows(incident, asked))
+        tx.run("hasten_pages", incident_id=incident.id)
+        record(
+            tx,
+            incident,
+            "stage",
+            before=incident.stage,
+            after=after.stage,
+            findings=[finding.name for finding in findings],
+            answers={each.question.name: each.answer.status for each in asked},
+            trouble=trouble,
+        )
+    return replace(after, trouble=trouble or None, trouble_detail=detail)
+
+
+class RuleFailed(Exception):
+    """A rule raised or concluded something that is no finding; its author must mend it."""
+
+
+def conclude(rule: LoadedRule, case: Case) -> list[Finding]:
+    """The rule's findings on these answers; RuleFailed whatever goes wrong in it."""
+    try:
+        findings = list(rule.rule.conclude(case))
+    except Exception as error:  # a rule is somebody's code; the incident must reach a person
+        raise RuleFailed(f"{type(error).__name__}: {error}"[:300]) from error
+    for finding in findings:
+        if not isinstance(finding, Finding):
+            raise RuleFailed(f"conclude() yielded {type(finding).__name__}, not a Finding")
+        unknown = set(finding.offers) - set(rule.options)
+        if unknown:
+            raise RuleFailed(f"{finding.name} offers {', '.join(sorted(unknown))}: no such option")
+    return findings
+
+
+def _case(services: Services, incident: Incident, asked: Sequence[_Asked]) -> Case:
+    with services.store.transaction() as tx:
+        alerts = tx.all("incident_alerts", id=incident.id)
+        at = tx.now
+    return Case(
+        alert=_latest(alerts),
+        parameters={name: str(value) for name, value in incident.parameters.items()},
+        at=at,
+        answers={each.question.name: each.answer for each in asked},
+    )
+
+
+def _latest(rows: Sequence[Mapping[str, Any]]) -> Alert:
+    return alert_from_json(rows[0]["notice"])
+
+
+def _answer_rows(incident: Incident, asked: Sequence[_Asked]) -> list[dict[str, Any]]:
+    return [
+        {
+            "incident_id": incident.id,
+            "attempt": incident.attempt,
+            "position": position,
+            "name": each.question.name,
+            "question": each.question.text,
+            "target": incident.target,
+            "sql": each.question.sql or f"{each.question.method} {each.question.path}".strip(),
+            "parameters": dict(each.question.parameters),
+            "status": each.answer.status,
+            "answer": each.answer.to_json(),
+        }
+        for position, each in enumerate(asked)
+    ]
+
+
+def _ask_all(services: Services, incident: Incident, rule: LoadedRule) -> list[_Asked]:
+    """Every question of the rule, concurrently; one behind a failed question is skipped."""
+    assert incident.target is not None
+    target = services.settings.targets[incident.target]
+    deadline = time.monotonic() + BUDGET
+    pending: dict[str, Future[Answer]] = {}
+    questions = [_question(rule, diagnostic, incident) for diagnostic in rule.diagnostics]
+    with ThreadPoolExecutor(_ASKERS, thread_name_prefix="ask") as pool:
+        for question, diagnostic in zip(questions, rule.diagnostics, strict=True):
+            before = pending.get(diagnostic.after)
+            pending[question.name] = pool.submit(
+                _ask_one, services, incident, target, question, before, deadline
+            )
+        return [_Asked(question, pending[question.name].result()) for question in questions]
+
+
+def _question(rule: LoadedRule, diagnostic: Diagnostic, incident: Incident) -> Question:
+    timeout = parse_duration(diagnostic.timeout).total_seconds()
+    if isinstance(diagnostic, Sql):
+        statement = rule.statements[diagnostic.name]
+        bound = {name: incident.parameters.get(name) for name in sorted(statement.needs())}
+        return Question(
+            diagnostic.name,
+            diagnostic.question,
+            "sql",
+            sql=statement.sql,
+            parameters=bound,
+            timeout=timeout,
+        )
+    if isinstance(diagnostic, Http):
+        return Question(
+            diagnostic.name,
+            diagnostic.question,
+            "http",
+            path=diagnostic.path,
+            method=diagnostic.method,
+            timeout=timeout,
+        )
+    return Question(diagnostic.name, diagnostic.question, "tcp", timeout=timeout)
+
+
+def _ask_one(
+    services: Services,
+    incident: Incident,
+    target: Target,
+    question: Question,
+    before: Future[Answer] | None,
+    deadline: float,
+) -> Answer:
+    """One question, or why it is not asked; it waits for earlier ones only, so no deadlock."""
+    with services.store.transaction() as tx:
+        now = tx.now
+    missing = [name for name, value in question.parameters.items() if value is None]
+    if missing:
+        return _skipped(now, ErrorKind.PARAMETER, f"the alert does not say: {', '.join(missing)}")
+    if before is not None:
+        earlier = before.result()
+        if earlier.error is not None:
+            return _skipped(now, ErrorKind.BEHIND, f"not asked: {earlier.error.message}")
+    return shared(
+        services,
+        target.name,
+        question.digest,
+        deadline,
+        lambda: _ask_in_slot(services, incident, target, question, deadline),
+    )
+
+
+def _ask_in_slot(
+    services: Services, incident: Incident, target: Target, question: Question, deadline: float
+) -> Answer:
+    patience = deadline - time.monotonic()
+    with services.slots.reading(target.name, incident.severity.pages, patience) as got:
+        with services.store.transaction() as tx:
+            now = tx.now
+        left = deadline - time.monotonic()
+        if not got or left <= 0:
+            return _skipped(now, ErrorKind.BUSY, "no diagnosing connection became free in time")
+        return ask(target, replace(question, timeout=min(question.timeout, left)), now)
+
+
+def shared(
+    services: Services,
+    target: str,
+    digest: bytes,
+    deadline: float,
+    asking: Callable[[], Answer],
+) -> Answer:
+    """The answer that somebody got within the last seconds, else ours, for all who wait for it."""
+    me = services.new_id()
+    now: datetime
+    while True:
+        left = deadline - time.monotonic()
+        with services.store.transaction() as tx:
+            now = tx.now
+            patience = timedelta(seconds=max(left, 0) + 1)
+            question = {"target": target, "digest": digest}
+            claimed = tx.maybe("claim_question", **question, asker=me, patience=patience)
+            known = None if claimed else tx.maybe("shared_answer", **question)
+        if known is not None:
+            return replace(answer_from_json(known["answer"]), shared=True)
+        if claimed is not None:
+            break
+        if left <= 0:
+            return _skipped(now, ErrorKind.BUSY, "another asking of this question did not end")
+        time.sleep(_POLL)
+    answer = asking()
+    with services.store.transaction() as tx:
+        tx.run("share_answer", target=target, digest=digest, asker=me, answer=answer.to_json())
+    return answer
+
+
+def _skipped(now: datetime, kind: ErrorKind, message: str) -> Answer:
+    return Answer(AnswerStatus.SKIPPED, asked_at=now, error=Error(kind, "", message))

@@ -1,0 +1,178 @@
+"""The watch: one thread in each web and worker process, every quarter of a second.
+
+It triages P0/P1 deliveries that no worker has taken, sends due pages under a lease, and wakes
+incidents whose timer is due. Workers deliver the other messages too, in a second thread.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from responder.domain.alert import Alert, AlertStatus, notice_from_json
+from responder.domain.incident import dedup_key
+from responder.domain.notification import Happening, Message
+from responder.pipeline.document import bare_document, document
+from responder.pipeline.notify import bare_page
+from responder.pipeline.services import Services, record
+from responder.pipeline.timers import fire_timers
+from responder.pipeline.triage import triage
+from responder.receivers import Undelivered
+from responder.store import StoreAway, Transaction
+from responder.store.incidents import lock_incident
+
+EVERY = 0.25
+#: An attempt to page may last so long; its lease ends soon after, and another process goes on.
+PAGE_TIMEOUT = 0.9
+PAGE_LEASE = timedelta(seconds=1)
+OTHER_TIMEOUT = 15.0
+OTHER_LEASE = timedelta(seconds=30)
+#: A message that is no page is given up after so many attempts; a page is tried for ever.
+ATTEMPTS = 12
+_LONGEST_WAIT = 3600.0
+_AT_ONCE = 8
+
+
+class Watch:
+    """Runs `tick` every so often until it is stopped; its mistakes are logged and it goes on."""
+
+    def __init__(
+        self, services: Services, tick: Callable[[Services], None], every: float = EVERY
+    ) -> None:
+        self._services = services
+        self._every = every
+        self._tick = tick
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the tick under way has ended."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every):
+            try:
+                self._tick(self._services)
+            except StoreAway:
+                continue  # our database is away; the rows wait there
+            except Exception:  # the outermost loop: the page must not wait for anybody's mistake
+                self._services.log.exception("the watch stumbled and goes on")
+
+
+def watch_pages(services: Services) -> None:
+    """One tick of every process: urgent triage, due pages, due timers."""
+    triage_due(services)
+    deliver(services, page=True)
+    fire_timers(services)
+
+
+def watch_messages(services: Services) -> None:
+    """One tick of a worker's second thread: everything that wakes nobody."""
+    deliver(services, page=False)
+
+
+def triage_due(services: Services) -> None:
+    """P0/P1 deliveries that no worker has taken in time; when triage fails, a bare page leaves."""
+    with services.store.transaction() as tx:
+        due = [row["id"] for row in tx.all("due_deliveries")]
+    for delivery_id in due:
+        try:
+            triage(services, delivery_id)
+        except StoreAway:
+            raise
+        except Exception:  # whatever is wrong with it, somebody must be woken
+            services.log.exception("triage failed; a bare page leaves", delivery=str(delivery_id))
+            _page_barely(services, delivery_id)
+
+
+def _page_barely(services: Services, delivery_id: UUID) -> None:
+    with services.store.transaction() as tx:
+        row = tx.maybe("lock_delivery", id=delivery_id)
+        if row is None:
+            return
+        for plain in row["notices"]:
+            alert = notice_from_json(plain)
+            if isinstance(alert, Alert) and alert.status == AlertStatus.FIRING:
+                identity = services.catalogue.identify(alert)
+                if identity.severity.pages:
+                    told = bare_document(services, alert, identity, row["received_at"].isoformat())
+                    bare_page(services, tx, identity.key, told, alert.labels, identity.severity)
+        tx.run("postpone_page", id=delivery_id)
+
+
+def deliver(services: Services, page: bool) -> int:
+    """Send what is due; returns how many messages were tried."""
+    with services.store.transaction() as tx:
+        lease = PAGE_LEASE if page else OTHER_LEASE
+        claimed = tx.all("claim_notifications", page=page, lease=lease, limit=_AT_ONCE)
+    if len(claimed) == 1:
+        _send(services, claimed[0])
+    elif claimed:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="send") as pool:
+            list(pool.map(lambda row: _send(services, row), claimed))
+    return len(claimed)
+
+
+def _send(services: Services, row: Mapping[str, Any]) -> None:
+    """One attempt; its outcome and its audit event are one transaction."""
+    with services.store.transaction() as tx:
+        known = document(services, tx, row["incident_id"]) if row["incident_id"] else None
+        now = tx.now
+    told = known or row["document"]
+    message = Message(str(row["id"]), Happening(row["happening"]), dedup_key(row["key"]), told)
+    receiver = services.receivers.get(row["receiver"])
+    try:
+        if receiver is None:
+            raise Undelivered("no receiver of this name is configured", permanent=True)
+        receiver.deliver(message, now, PAGE_TIMEOUT if row["page"] else OTHER_TIMEOUT)
+    except Undelivered as error:
+        _failed(services, row, error)
+        return
+    with services.store.transaction() as tx:
+        changed = tx.run("notification_sent", id=row["id"], attempts=row["attempts"], document=told)
+        if changed:
+            _event(tx, row, "sent")
+
+
+def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> None:
+    with services.store.transaction() as tx:
+        dead = error.permanent or (not row["page"] and row["attempts"] >= ATTEMPTS)
+        wait = error.retry_after or _backoff(row["attempts"], row["page"])
+        changed = tx.run(
+            "notification_failed",
+            id=row["id"],
+            attempts=row["attempts"],
+            dead=dead,
+            due_at=tx.now + timedelta(seconds=min(wait, _LONGEST_WAIT)),
+            error=str(error)[:500],
+        )
+        if changed and (dead or row["attempts"] == 1):
+            _event(tx, row, "dead" if dead else "due", error=str(error)[:500])
+
+
+def _backoff(attempts: int, page: bool) -> float:
+    """A page is tried again at once and then each half minute; the rest waits longer each time."""
+    return min(0.5 * 2.0 ** (attempts - 1), 30.0) if page else 5.0 * 3.0 ** (attempts - 1)
+
+
+def _event(tx: Transaction, row: Mapping[str, Any], after: str, **details: Any) -> None:
+    if row["incident_id"] is not None:
+        incident = lock_incident(tx, row["incident_id"])
+        record(
+            tx,
+            incident,
+            "notification",
+            before="due",
+            after=after,
+            receiver=row["receiver"],
+            happening=row["happening"],
+            page=row["page"],
+            attempts=row["attempts"],
+            **details,
+        )

@@ -1,0 +1,61 @@
+"""What every stage may use; made once in each process by `responder.app`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from responder.domain.actor import RESPONDER, Actor
+from responder.domain.ids import new_id
+from responder.domain.incident import Incident
+from responder.domain.settings import Settings
+from responder.receivers import Receiver
+from responder.runbook.catalogue import Catalogue
+from responder.runbook.loader import LoadedRule
+from responder.store import Store, Transaction
+from responder.store.slots import Slots
+
+
+@dataclass(frozen=True)
+class Services:
+    """settings, rules, our database, the slots of targets, the receivers by name, the log."""
+
+    settings: Settings
+    catalogue: Catalogue
+    store: Store
+    slots: Slots
+    receivers: Mapping[str, Receiver]
+    log: Any  # a structlog logger
+    new_id: Callable[[], UUID] = new_id
+
+    def rule_of(self, incident: Incident) -> LoadedRule | None:
+        """The rule as it is loaded now; None when none answers or it is gone."""
+        return self.catalogue.rules.get(incident.rule) if incident.rule else None
+
+
+def record(
+    tx: Transaction,
+    incident: Incident,
+    what: str,
+    actor: Actor = RESPONDER,
+    before: str | None = None,
+    after: str | None = None,
+    **details: Any,
+) -> None:
+    """One audit event about an incident, filed at its opening."""
+    tx.record(
+        what,
+        actor,
+        subject=f"incident {incident.id}",
+        incident_id=incident.id,
+        before=before,
+        after=after,
+        filed_at=incident.opened_at,
+        **details,
+    )
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A time as documents carry it."""
+    return moment.isoformat() if moment else None

@@ -1,0 +1,73 @@
+"""Timers are rows: what is due wakes its incident."""
+
+from collections.abc import Callable, Mapping
+
+from responder.domain.actor import Actor, ActorKind
+from responder.domain.incident import Incident, IncidentStatus, ResolvedBy, Stage
+from responder.pipeline.notify import page
+from responder.pipeline.services import Services, record
+from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
+from responder.pipeline.watch import STILL_THERE
+from responder.store import Transaction
+from responder.store.incidents import incident_from_row, lock_incident
+
+_SYSTEM = Actor(ActorKind.SYSTEM, "timer")
+
+
+def fire_timers(services: Services) -> None:
+    """Wake what is due, in one transaction; a timer is gone when its effect is committed."""
+    with services.store.transaction() as tx:
+        for row in tx.all("due_timers"):
+            incident = lock_incident(tx, row["incident_id"])
+            tx.run("drop_timer", id=incident.id, whats=(row["what"],))
+            _EFFECTS[row["what"]](services, tx, incident)
+
+
+def _go_on(services: Services, tx: Transaction, incident: Incident) -> None:
+    """verify, look_again, settle: the walk goes on at the stage where it rests."""
+    row = tx.maybe("wake_walk", id=incident.id)
+    if row is not None:
+        enqueue_walk(tx, incident_from_row(row))
+
+
+def _unattended(services: Services, tx: Transaction, incident: Incident) -> None:
+    """Nobody took what was handed over: people are woken."""
+    if incident.status == IncidentStatus.OPEN:
+        page(services, tx, incident, tx.now, "nobody took what was handed over")
+
+
+def _quiet(services: Services, tx: Transaction, incident: Incident) -> None:
+    """No notice for long enough: over, where the sender never says so; else looked at later."""
+    limit = services.settings.resolve_after_quiet
+    if incident.stage != Stage.WATCH:
+        return
+    seen = tx.one("incident", id=incident.id)["seen_at"]
+    if limit is not None and seen + limit <= tx.now:
+        details = {"quiet_since": seen.isoformat()}
+        resolve(services, tx, incident, ResolvedBy.QUIET, _SYSTEM, details)
+        return
+    due = seen + limit if limit is not None else tx.now + STILL_THERE
+    tx.run("set_timer", id=incident.id, what="quiet", due_at=due)
+
+
+def _reopen(services: Services, tx: Transaction, incident: Incident) -> None:
+    """A person closed it, and it is still firing after the time that this was respected."""
+    if incident.status != IncidentStatus.RESOLVED:
+        return
+    if tx.one("firing_conditions", id=incident.id)["firing"]:
+        reopened = reopen(services, tx, incident, _SYSTEM, "it is still firing")
+        if reopened.severity.pages:
+            page(services, tx, reopened, tx.now, "it is still firing")
+        nudge(tx, reopened)
+    else:
+        record(tx, incident, "suppressed", _SYSTEM, after="over")
+
+
+_EFFECTS: Mapping[str, Callable[[Services, Transaction, Incident], None]] = {
+    "verify": _go_on,
+    "look_again": _go_on,
+    "settle": _go_on,
+    "unattended": _unattended,
+    "quiet": _quiet,
+    "reopen": _reopen,
+}

@@ -1,0 +1,109 @@
+"""After a fix: ask for the cause until it is gone or the time is over. A timer, not a wait."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from responder.domain.actor import RESPONDER
+from responder.domain.answer import AnswerStatus
+from responder.domain.decision import Reason
+from responder.domain.fix import Verification
+from responder.domain.incident import Incident, IncidentStatus, Stage
+from responder.domain.notification import Happening
+from responder.pipeline.fix import hand_over
+from responder.pipeline.notify import tell
+from responder.pipeline.services import Services, record
+from responder.pipeline.walking import reopen
+from responder.runbook.rule import Within
+from responder.store.incidents import lock_incident, step
+from responder.targets.reading import Question, ask
+
+
+def verify(incident: Incident, services: Services) -> Incident | None:
+    """Stage: held -> watch; not yet -> a timer; time over -> handed over and reopened."""
+    with services.store.transaction() as tx:
+        fix = tx.maybe("verifying_fix", incident_id=incident.id)
+        now = tx.now
+    if fix is None:
+        with services.store.transaction() as tx:
+            return step(tx, "advance", incident, next=Stage.WATCH)
+    within = _within(services, incident, fix["option"])
+    gone, why = _ask(services, incident, fix)
+    if gone:
+        return _held(incident, services, fix)
+    if now + within.step < fix["ended_at"] + within.limit:
+        with services.store.transaction() as tx:
+            tx.run("set_timer", id=incident.id, what="verify", due_at=tx.now + within.step)
+            after = step(tx, "rest", incident, next=Stage.VERIFY)
+            record(tx, after, "verification", after=Verification.WAITING, why=why)
+        return None
+    outcome = Verification.FAILED if gone is False else Verification.NOT_ASKED
+    return _not_held(incident, services, fix, outcome, why)
+
+
+def _within(services: Services, incident: Incident, option: str) -> Within:
+    rule = services.rule_of(incident)
+    known = rule.options.get(option) if rule else None
+    return known.verify if known else Within("10m")
+
+
+def _ask(services: Services, incident: Incident, fix: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Whether the cause is gone, None when it could not be asked; never a shared answer."""
+    question = Question(
+        f"{fix['option']}_verify",
+        "Is the cause gone?",
+        "sql",
+        sql=fix["statements"]["verify"],
+        parameters=fix["parameters"],
+        timeout=5.0,
+    )
+    with services.store.transaction() as tx:
+        now = tx.now
+    with services.slots.writing(fix["target"], 5.0) as got:
+        if not got:
+            return None, "no verifying connection became free"
+        answer = ask(services.settings.targets[fix["target"]], question, now)
+    if answer.status != AnswerStatus.OK or len(answer.rows) != 1:
+        return None, answer.error.message if answer.error else "the verification returned no row"
+    gone = answer.rows[0].get("gone") is True
+    return gone, "" if gone else "the cause is still there"
+
+
+def _held(incident: Incident, services: Services, fix: Mapping[str, Any]) -> Incident:
+    with services.store.transaction() as tx:
+        tx.run("verify_fix", id=fix["id"], verification=Verification.HELD)
+        after = step(tx, "advance", incident, next=Stage.WATCH)
+        record(
+            tx,
+            after,
+            "verification",
+            before=Verification.WAITING,
+            after=Verification.HELD,
+            fix=str(fix["id"]),
+        )
+        record(tx, after, "stage", before=incident.stage, after=after.stage)
+        tell(services, tx, after, Happening.UPDATED)
+    return after
+
+
+def _not_held(
+    incident: Incident,
+    services: Services,
+    fix: Mapping[str, Any],
+    outcome: Verification,
+    why: str,
+) -> Incident:
+    with services.store.transaction() as tx:
+        tx.run("verify_fix", id=fix["id"], verification=outcome)
+        locked = lock_incident(tx, incident.id)
+        record(
+            tx,
+            locked,
+            "verification",
+            before=Verification.WAITING,
+            after=outcome,
+            fix=str(fix["id"]),
+            why=why,
+        )
+        if locked.status == IncidentStatus.RESOLVED:
+            reopen(services, tx, locked, RESPONDER, "the fix did not hold")
+    return hand_over(incident, services, Reason.NOT_VERIFIED, why)

@@ -1,0 +1,16 @@
+"""Receivers: one file each, from the incident document to what a pager understands."""
+
+from collections.abc import Callable, Mapping
+
+from responder.domain import settings
+from responder.receivers.pagerduty import PagerDuty
+from responder.receivers.receiver import Receiver, Undelivered
+from responder.receivers.webhook import Webhook
+
+__all__ = ["RECEIVERS", "Receiver", "Undelivered"]
+
+#: By the `type` of a receiver in responder.toml.
+RECEIVERS: Mapping[str, Callable[[settings.Receiver], Receiver]] = {
+    "pagerduty": PagerDuty,
+    "webhook": Webhook,
+}

@@ -1,0 +1,185 @@
+"""Loads a runbook: every module of `rules/p0..p3` with its SQL, or every mistake at once.
+
+The first wall of promise 2 stands here: an automatic option in p0/ or p1/ is refused.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from responder.domain.duration import parse_duration
+from responder.domain.matcher import Matcher, parse_matcher
+from responder.domain.severity import Severity
+from responder.domain.statements import Statement, parse_statements
+from responder.runbook.rule import Diagnostic, Option, Rule, Sql
+
+
+class RunbookWrong(Exception):
+    """The runbook cannot be loaded; the author of the rules must mend every line of `mistakes`."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = list(mistakes)
+
+
+@dataclass(frozen=True)
+class LoadedRule:
+    """A rule as the engine uses it; checksum: SHA-256 over its module and its SQL."""
+
+    name: str
+    severity: Severity
+    rule: Rule
+    matchers: tuple[Matcher, ...]
+    statements: Mapping[str, Statement]
+    text: str
+    checksum: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring: what is wrong."""
+        return self.text.partition("\n")[0]
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        return {option.name: option for option in self.rule.options}
+
+    @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        return self.rule.diagnostics
+
+
+def load(root: Path) -> list[LoadedRule]:
+    """All rules below `root`/rules, the most severe folder first, then by name.
+
+    RunbookWrong carries every mistake of every rule.
+    """
+    loaded: list[LoadedRule] = []
+    mistakes: list[str] = []
+    for severity in Severity:
+        for path in sorted((root / "rules" / severity.lower()).glob("[!_]*.py")):
+            try:
+                rule = _load_one(root, path, severity)
+            except RunbookWrong as wrong:
+                mistakes += wrong.mistakes
+                continue
+            mistakes += [f"{severity.lower()}/{path.name}: {text}" for text in _mistakes(rule)]
+            loaded.append(rule)
+    mistakes += _clashes(loaded)
+    if not loaded and not mistakes:
+        mistakes.append(f"no rules found in {root / 'rules'}")
+    if mistakes:
+        raise RunbookWrong(mistakes)
+    return loaded
+
+
+def _load_one(root: Path, path: Path, severity: Severity) -> LoadedRule:
+    name = path.stem
+    place = f"{severity.lower()}/{path.name}"
+    source = path.read_bytes()
+    sql_path = root / "sql" / "rules" / f"{name}.sql"
+    sql = sql_path.read_bytes() if sql_path.exists() else b""
+    spec = importlib.util.spec_from_file_location(f"responder_rule_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a rule is somebody's code: whatever it raises is its mistake
+        raise RunbookWrong([f"{place}: {type(error).__name__}: {error}"]) from error
+    classes = [
+        found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, Rule) and found is not Rule and found.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise RunbookWrong([f"{place}: must define exactly one Rule, found {len(classes)}"])
+    try:
+        matchers = tuple(sorted(parse_matcher(text) for text in classes[0].answers))
+        statements = parse_statements(sql.decode(), f"sql/rules/{name}.sql")
+    except ValueError as error:
+        raise RunbookWrong([f"{place}: {error}"]) from error
+    return LoadedRule(
+        name=name,
+        severity=severity,
+        rule=classes[0](),
+        matchers=matchers,
+        statements=statements,
+        text=inspect.cleandoc(module.__doc__ or ""),
+        checksum=hashlib.sha256(source + b"\0" + sql).hexdigest(),
+    )
+
+
+def _mistakes(rule: LoadedRule) -> Iterator[str]:
+    if not rule.summary:
+        yield "needs a docstring whose first line says what is wrong"
+    if not rule.matchers:
+        yield "answers nothing; write for example answers = ['alertname=\"QueueStuck\"']"
+    if not rule.rule.target:
+        yield 'names no kind of target; write for example target = "shop"'
+    yield from _diagnostic_mistakes(rule)
+    for option in rule.rule.options:
+        yield from _option_mistakes(rule, option)
+    names = [part.name for part in (*rule.diagnostics, *rule.rule.options)]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"uses the name {name} twice"
+
+
+def _diagnostic_mistakes(rule: LoadedRule) -> Iterator[str]:
+    before: set[str] = set()
+    for diagnostic in rule.diagnostics:
+        if isinstance(diagnostic, Sql):
+            if diagnostic.name not in rule.statements:
+                yield f"the statement `{diagnostic.name}` is missing in sql/rules/{rule.name}.sql"
+            else:
+                yield from _unbound(rule, diagnostic.name, set(rule.rule.parameters))
+        if diagnostic.after and diagnostic.after not in before:
+            yield f"`{diagnostic.name}` comes after `{diagnostic.after}`, which is not before it"
+        before.add(diagnostic.name)
+
+
+def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
+    if option.automatic and rule.severity.pages:
+        yield f"option {option.name} is automatic; nothing at {rule.severity} ever is"
+    if option.automatic and (option.dangerous or option.outside or not option.transactional):
+        yield f"option {option.name} is automatic, so it must be harmless, inside and transactional"
+    if option.automatic and option.asks:
+        yield f"option {option.name} is automatic, so nobody is there to be asked"
+    try:
+        parse_duration(option.cooldown), option.verify.limit, option.verify.step
+    except ValueError as error:
+        yield f"option {option.name}: {error}"
+    if option.run:
+        return
+    bound = set(rule.rule.parameters) | set(option.asks)
+    needed = [option.name]
+    if option.transactional:
+        needed += [f"{option.name}_before", f"{option.name}_verify"]
+    for name in needed:
+        if name not in rule.statements:
+            yield f"option {option.name} needs the statement `{name}` in sql/rules/{rule.name}.sql"
+        else:
+            yield from _unbound(rule, name, bound, option)
+    if option.transactional and not option.changes:
+        yield f"option {option.name} must name the tables that it changes"
+
+
+def _unbound(
+    rule: LoadedRule, statement: str, bound: set[str], option: Option | None = None
+) -> Iterator[str]:
+    for missing in sorted(rule.statements[statement].needs() - bound):
+        if option is None:
+            yield f"`{statement}` needs %({missing})s, which is no parameter of the rule"
+        elif not re.fullmatch(r"[a-z_]+", missing):
+            yield f"`{statement}` needs %({missing})s, which nothing provides"
+
+
+def _clashes(rules: Sequence[LoadedRule]) -> Iterator[str]:
+    for index, rule in enumerate(rules):
+        for other in rules[:index]:
+            if other.name == rule.name:
+                yield f"two rules are named {rule.name}: {other.severity} and {rule.severity}"
+            elif other.matchers == rule.matchers:
+                yield f"{other.name} and {rule.name} answer exactly the same alerts"

@@ -1,0 +1,147 @@
+"""responder.toml -> frozen settings; every mistake at once, each with its key, no secret in any."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from marshmallow import ValidationError
+from marshmallow.exceptions import SCHEMA
+
+from responder.domain.secret import Secret, SecretMissing
+from responder.domain.settings import Receiver, Route, Settings
+from responder.settings.schema import RECEIVER_TYPES, SOURCE_TYPES, FileKeys
+
+__all__ = [
+    "RECEIVER_TYPES",
+    "SOURCE_TYPES",
+    "SettingsWrong",
+    "load",
+    "read",
+    "unreadable_secrets",
+]
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class SettingsWrong(Exception):
+    """The operator must change the settings; each line of `mistakes` starts with its key."""
+
+    def __init__(self, origin: str, mistakes: list[str]) -> None:
+        super().__init__("\n  ".join([f"{origin} cannot be used:", *mistakes]))
+        self.mistakes = mistakes
+
+
+def load(path: Path) -> Settings:
+    """The settings in this file; SettingsWrong with every mistake."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        wrong = "there is no such file; give another one with --config or RESPONDER_CONFIG"
+    except UnicodeDecodeError:
+        wrong = "is not UTF-8 text"
+    except OSError as error:
+        wrong = f"cannot be read: {error.strerror}"
+    else:
+        return read(text, str(path))
+    raise SettingsWrong(str(path), [f"{path}: {wrong}"])
+
+
+def read(text: str, origin: str) -> Settings:
+    """The settings in this text; SettingsWrong with every mistake. origin: where the text is from.
+
+    Without the cause attached, which holds the whole file: a secret may stand in it by mistake.
+    """
+    try:
+        written = tomllib.loads(text)
+    except ValueError as error:
+        raise SettingsWrong(origin, [f"{origin}: not TOML: {error}"]) from None
+    except RecursionError:
+        raise SettingsWrong(origin, [f"{origin}: brackets in brackets, too deep"]) from None
+    mistakes = list(_unknown_receivers(written))
+    try:
+        loaded = FileKeys().load(written)
+    except ValidationError as error:
+        mistakes = [*_lines(error.messages), *mistakes]
+    if mistakes:
+        raise SettingsWrong(origin, mistakes) from None
+    routes = loaded.pop("routes", ()) or _default_routes(loaded.get("receivers", {}))
+    return Settings(**loaded, routes=routes)
+
+
+def _lines(found: Any, key: str = "") -> Iterator[str]:
+    """marshmallow's tree of messages as lines; a name that is no bare key of TOML is quoted."""
+    if not isinstance(found, dict):
+        # Without a key only if the file has one with marshmallow's own name for the whole.
+        yield from (f"{key or SCHEMA}: {message}" for message in found)
+        return
+    for part, inner in found.items():
+        yield from _lines(inner, key if part == SCHEMA else _joined(key, part))
+
+
+def _joined(key: str, part: str | int) -> str:
+    if isinstance(part, int):
+        return f"{key}[{part}]"
+    quoted = part if _BARE_KEY.fullmatch(part) else json.dumps(part)
+    return f"{key}.{quoted}" if key else quoted
+
+
+def _unknown_receivers(written: Mapping[str, Any]) -> Iterator[str]:
+    """On the text as written: a receiver with a mistake in it is still no unknown one."""
+    known = _if_is(dict, written.get("receivers"))
+    for index, route in enumerate(_if_is(list, written.get("routes"))):
+        for place, name in enumerate(_if_is(list, _if_is(dict, route).get("receivers"))):
+            if isinstance(name, str) and name not in known:
+                names = ", ".join(known) or "none"
+                yield (
+                    f"routes[{index}].receivers[{place}]: "
+                    f"there is no receiver {name!r}; known are {names}"
+                )
+
+
+def _if_is(kind: type[Any], value: Any) -> Any:
+    return value if isinstance(value, kind) else kind()
+
+
+def _default_routes(receivers: Mapping[str, Receiver]) -> tuple[Route, ...]:
+    """Pagers wake, webhooks hear of all; the pipeline decides which P2 or P3 is worth waking."""
+    of_type = {
+        kind: tuple(each.name for each in receivers.values() if each.type == kind)
+        for kind in RECEIVER_TYPES
+    }
+    routes = (Route(of_type["pagerduty"], page=True), Route(of_type["webhook"]))
+    return tuple(route for route in routes if route.receivers)
+
+
+def unreadable_secrets(settings: Settings) -> list[str]:
+    """A line for each secret that cannot be read now: its key and why."""
+    return [line for key, secret in _secrets(settings) for line in _unreadable(key, secret)]
+
+
+def _unreadable(key: str, secret: Secret) -> Iterator[str]:
+    for reference in secret.references:
+        try:
+            Secret((reference,)).value()
+        except SecretMissing as error:
+            yield f"{key}: {error}"
+        except UnicodeDecodeError:
+            yield f"{key}: {reference} is not UTF-8 text"
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:
+    found: list[tuple[str, Secret | None]] = [
+        ("database", settings.database),
+        ("token_keys", settings.token_keys),
+    ]
+    for name, source in settings.sources.items():
+        found.append((f"sources.{name}.bearer", source.bearer))
+        found.append((f"sources.{name}.basic.password", source.basic_password))
+    for name, target in settings.targets.items():
+        found.append((f"targets.{name}.reading", target.reading))
+        found.append((f"targets.{name}.writing", target.writing))
+    for name, receiver in settings.receivers.items():
+        key = "routing_key" if receiver.type == "pagerduty" else "secret"
+        found.append((f"receivers.{name}.{key}", receiver.secret))
+    return ((key, secret) for key, secret in found if secret)

@@ -1,0 +1,105 @@
+"""What the value of a key may be; a ValueError's text is the mistake that the operator reads."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import TypeVar
+
+from responder.domain.duration import parse_duration
+from responder.domain.matcher import Matcher, parse_matcher
+from responder.domain.secret import Secret
+
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f]+")
+_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?")
+_PATH = re.compile(r"/[!-~]*")
+
+Word = TypeVar("Word", bound=str)
+
+
+def read_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError('must be text in quotes, "..."')
+    return value
+
+
+def read_filled_text(value: object) -> str:
+    if not read_text(value).strip():
+        raise ValueError("must not be empty")
+    return read_text(value)
+
+
+def read_switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false, without quotes")
+    return value
+
+
+def read_bytes(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError("must be a number of bytes above 0, without quotes")
+    return value
+
+
+def read_duration(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError('must be a duration in quotes, for example "30s", "10m" or "2h"')
+    try:
+        duration = parse_duration(value)
+    except OverflowError:
+        raise ValueError("is too long a duration") from None
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than 0")
+    return duration
+
+
+def read_matcher(value: object) -> Matcher:
+    try:
+        return parse_matcher(read_text(value))
+    except (OverflowError, RecursionError):  # re.compile, of "a{99999999999}" and of "((((..."
+        raise ValueError("its regular expression is too large") from None
+
+
+def read_secret(value: object) -> Secret:
+    """One reference or a list of them; the text never repeats the value, which may be a secret."""
+    written = value if isinstance(value, list) else [value]
+    if not written:
+        raise ValueError("must not be empty; write one secret or several, the newest first")
+    references = tuple(
+        each for each in written if isinstance(each, str) and _REFERENCE.fullmatch(each)
+    )
+    if len(references) < len(written):
+        raise ValueError('a secret is written "env:NAME" or "file:PATH", never the value itself')
+    return Secret(references)
+
+
+def read_url(value: object) -> str:
+    """The text never repeats the value: people write passwords into URLs."""
+    if not isinstance(value, str) or not _URL.fullmatch(value):
+        raise ValueError('must be like "https://host/path", without user and password')
+    return value
+
+
+def read_base_url(value: object) -> str:
+    """A URL to which paths are appended, so without query and without the last slash."""
+    url = read_url(value)
+    if "?" in url or "#" in url:
+        raise ValueError('must be like "https://host/path", with nothing behind the path')
+    return url.rstrip("/")
+
+
+def read_path(value: object) -> str:
+    if not _PATH.fullmatch(read_text(value)):
+        raise ValueError('must be a path such as "/health"')
+    return read_text(value)
+
+
+def one_of(words: Iterable[Word]) -> Callable[[object], Word]:
+    """A reader that takes these words only."""
+    known = {str(word): word for word in words}
+
+    def read(value: object) -> Word:
+        if not isinstance(value, str) or value not in known:
+            raise ValueError("must be one of " + ", ".join(f'"{word}"' for word in known))
+        return known[value]
+
+    return read

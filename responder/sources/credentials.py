@@ -1,0 +1,53 @@
+"""Bearer and basic credentials, for senders that cannot sign what they send."""
+
+import base64
+import binascii
+import hmac
+
+from responder.domain.secret import Secret
+from responder.domain.settings import Source
+from responder.sources.adapter import Request, Unauthenticated
+
+
+def check(request: Request, source: Source) -> None:
+    """Unauthenticated unless a live credential of the source is in the Authorization header.
+
+    Only the secret of the scheme that was used is read, so SecretMissing says what matters.
+    """
+    if source.bearer is None and source.basic_password is None:
+        raise Unauthenticated(f"no credential is configured for source {source.name!r}")
+    scheme, _, given = request.headers.get("authorization", "").strip().partition(" ")
+    match scheme.lower():
+        case "":
+            raise Unauthenticated("there is no Authorization header")
+        case "bearer" if source.bearer is not None:
+            opens = _is_live(_raw(given.strip()), source.bearer)
+        case "basic" if source.basic_password is not None:
+            opens = _opens_basic(given.strip(), source.basic_user, source.basic_password)
+        case _:
+            raise Unauthenticated("the Authorization header has a scheme that is not configured")
+    if not opens:
+        raise Unauthenticated("the credential is not one of the live ones")
+
+
+def _opens_basic(given: str, user: str, password: Secret) -> bool:
+    try:
+        decoded = base64.b64decode(_raw(given), validate=True)
+    except binascii.Error:
+        raise Unauthenticated("the basic credential is not base64") from None
+    given_user, _, given_password = decoded.partition(b":")
+    right_user = hmac.compare_digest(given_user, user.encode())
+    right_password = _is_live(given_password, password)
+    return right_user and right_password
+
+
+def _is_live(given: bytes, secret: Secret) -> bool:
+    return any([hmac.compare_digest(given, value.encode()) for value in secret.values()])
+
+
+def _raw(header: str) -> bytes:
+    """The bytes as they came: servers hand headers over as Latin-1."""
+    try:
+        return header.encode("latin-1")
+    except UnicodeEncodeError:
+        raise Unauthenticated("the Authorization header is not text of one byte each") from None

@@ -1,0 +1,93 @@
+"""Reading what a sender wrote: nothing here trusts its shape, and nothing fails but the JSON."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from responder.sources.adapter import Unreadable
+
+#: The deepest real payload seen has 6 levels.
+MAX_DEPTH = 64
+_TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
+
+#: PostgreSQL's jsonb refuses NUL, and a lone surrogate cannot be written as UTF-8; in valid
+#: UTF-8 both can come by an escape only, which few payloads have.
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+
+_LINK = re.compile(r"""https?://[^\s\x00-\x1f\x7f<>"']{1,2000}""", re.IGNORECASE)
+
+
+def read_json(body: bytes) -> Any:
+    """The payload with every text storable: NUL and lone surrogates become U+FFFD.
+
+    Unreadable when it is not UTF-8, not JSON, or nested deeper than MAX_DEPTH. NaN and Infinity,
+    which some senders write though JSON has no such words, become texts.
+    """
+    try:
+        written = body.decode("utf-8-sig")
+        payload = json.loads(written, parse_constant=str)
+    except UnicodeDecodeError:
+        raise Unreadable("the body is not UTF-8") from None
+    except RecursionError:
+        raise Unreadable(_TOO_DEEP) from None
+    except ValueError as error:
+        raise Unreadable(f"the body is not JSON: {error}") from None
+    _refuse_depth(payload)
+    return _storable(payload) if _SUSPECT_ESCAPE.search(written) else payload
+
+
+def _refuse_depth(payload: Any) -> None:
+    level = [[payload]]
+    for _ in range(MAX_DEPTH + 1):
+        level = [element for container in level for element in _containers(container)]
+        if not level:
+            return
+    raise Unreadable(_TOO_DEEP)
+
+
+def _containers(container: Any) -> list[Any]:
+    elements = container.values() if isinstance(container, dict) else container
+    return [element for element in elements if isinstance(element, dict | list)]
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(element) for element in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(element) for name, element in value.items()}
+    return value
+
+
+def text(value: Any) -> str | None:
+    """A scalar as text, empty for null; None for what is no scalar."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else None
+
+
+def moment(value: Any) -> datetime | None:
+    """An ISO 8601 time in UTC, naive ones taken for UTC; None when absent, zero or no time."""
+    try:
+        parsed = datetime.fromisoformat(value)
+        parsed = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if parsed.year == 1 else parsed  # Go's zero time is 0001-01-01T00:00:00Z
+
+
+def link(value: Any) -> str | None:
+    """The value if it is an http or https address, else None."""
+    return value if isinstance(value, str) and _LINK.fullmatch(value) else None
+
+
+def cut(value: str, limit: int) -> str:
+    """At most `limit` characters, the last of them an ellipsis when something is missing."""
+    return value if len(value) <= limit else value[: limit - 1] + "…"

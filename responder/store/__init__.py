@@ -1,0 +1,160 @@
+"""Our own database: transactions of named statements, and nothing else."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from responder.domain.actor import Actor
+from responder.domain.ids import new_id
+from responder.store.queries import QUERIES
+
+#: procrastinate's functions find their own tables through the second schema.
+SEARCH_PATH = "responder,responder_jobs"
+#: A stopped process of ours must not hold a lock or the sealing up.
+OPTIONS = (
+    f"-c search_path={SEARCH_PATH} -c statement_timeout=5s -c lock_timeout=5s"
+    " -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
+)
+
+
+class StoreAway(Exception):
+    """Our database cannot be reached or did not answer; nothing was committed, try again."""
+
+
+class Refused(Exception):
+    """A constraint of our database refused the change; `constraint` names it."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(f"refused by {constraint}")
+        self.constraint = constraint
+
+
+class Fenced(Exception):
+    """Somebody else has taken this work over; stop without a word."""
+
+
+class Transaction:
+    """One transaction; `now` is our database's clock at its beginning."""
+
+    def __init__(
+        self, connection: psycopg.Connection[DictRow], now: datetime, code_version: str
+    ) -> None:
+        self.connection = connection
+        self.now = now
+        self._code_version = code_version
+
+    def all(self, query: str, **parameters: Any) -> list[DictRow]:
+        """All rows of a named statement; `now` is always bound.
+
+        Dicts and lists are sent as jsonb, tuples as arrays.
+        """
+        return self.connection.execute(QUERIES[query].sql, self._bound(parameters)).fetchall()
+
+    def maybe(self, query: str, **parameters: Any) -> DictRow | None:
+        """The first row, None when there is none."""
+        return self.connection.execute(QUERIES[query].sql, self._bound(parameters)).fetchone()
+
+    def one(self, query: str, **parameters: Any) -> DictRow:
+        """The one row that there must be."""
+        row = self.maybe(query, **parameters)
+        assert row is not None, f"{query} returned no row"
+        return row
+
+    def run(self, query: str, **parameters: Any) -> int:
+        """How many rows a named statement changed."""
+        return self.connection.execute(QUERIES[query].sql, self._bound(parameters)).rowcount
+
+    def many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """A named statement once for each row, in one round trip."""
+        bound = [self._bound(row) for row in rows]
+        if bound:
+            with self.connection.cursor() as cursor:
+                cursor.executemany(QUERIES[query].sql, bound)
+
+    def record(
+        self,
+        what: str,
+        actor: Actor,
+        subject: str,
+        incident_id: UUID | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        filed_at: datetime | None = None,
+        event_id: UUID | None = None,
+        **details: Any,
+    ) -> None:
+        """One audit event, in the same transaction as the change that it records.
+
+        filed_at: the incident's opening; an event_id that is already there is not recorded twice.
+        """
+        self.run(
+            "insert_audit_event",
+            id=event_id or new_id(),
+            filed_at=filed_at or self.now,
+            actor_kind=actor.kind,
+            actor=actor.name,
+            what=what,
+            subject=subject,
+            incident_id=incident_id,
+            before=before,
+            after=after,
+            details=details,
+            code_version=self._code_version,
+        )
+
+    def _bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {"now": self.now} | {name: _adapt(value) for name, value in parameters.items()}
+
+
+def _adapt(value: Any) -> Any:
+    if isinstance(value, Mapping | list):
+        return Jsonb(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+class Store:
+    """The pool; open it after the fork. `offset` moves the clock in tests."""
+
+    def __init__(
+        self, url: str, size: int, code_version: str, offset: timedelta = timedelta()
+    ) -> None:
+        self.url = url
+        self.offset = offset
+        self._code_version = code_version
+        self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=3,
+            max_lifetime=1800,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={"options": OPTIONS, "row_factory": dict_row, "connect_timeout": 3},
+        )
+
+    def open(self) -> None:
+        """Start connecting; a database that is away is waited for, not an error."""
+        self._pool.open()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Commits at the end, rolls back on any exception; StoreAway when the database is away."""
+        try:
+            with self._pool.connection() as connection:
+                row = connection.execute(QUERIES["now"].sql).fetchone()
+                assert row is not None
+                yield Transaction(connection, row["now"] + self.offset, self._code_version)
+        except psycopg.errors.IntegrityError as error:
+            raise Refused(error.diag.constraint_name or "an unnamed constraint") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise StoreAway(f"our database: {type(error).__name__}") from error

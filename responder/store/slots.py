@@ -1,0 +1,91 @@
+"""The few connections that a target grants us: advisory locks on our own database.
+
+They belong to one session of this process, so they are free again the moment the process dies.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from responder.store import OPTIONS, StoreAway
+from responder.store.queries import QUERIES
+
+#: Diagnosing connections to one target over all hosts; the last one is for P0 and P1 alone.
+READING_SLOTS = 4
+#: A fix and its verification have two of their own.
+WRITING_SLOTS = 2
+_POLL = 0.02
+
+
+class Slots:
+    """Hands out the slots of all targets to the threads of this process."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._connection: psycopg.Connection[tuple[bool]] | None = None
+        self._held: set[str] = set()
+
+    @contextmanager
+    def reading(self, target: str, urgent: bool, patience: float) -> Iterator[bool]:
+        """One diagnosing slot; False when none became free within `patience` seconds."""
+        names = [f"reading:{target}:{number}" for number in range(READING_SLOTS)]
+        with self._any(names if urgent else names[:-1], patience) as got:
+            yield got
+
+    @contextmanager
+    def writing(self, target: str, patience: float) -> Iterator[bool]:
+        """One slot for a fix or a verification."""
+        names = [f"writing:{target}:{number}" for number in range(WRITING_SLOTS)]
+        with self._any(names, patience) as got:
+            yield got
+
+    @contextmanager
+    def _any(self, names: list[str], patience: float) -> Iterator[bool]:
+        until = time.monotonic() + patience
+        name = self._try(names)
+        while name is None and time.monotonic() < until:
+            time.sleep(_POLL)
+            name = self._try(names)
+        try:
+            yield name is not None
+        finally:
+            if name is not None:
+                self._release(name)
+
+    def _try(self, names: list[str]) -> str | None:
+        with self._lock:
+            for name in names:
+                if name not in self._held and self._ask("try_slot", name):
+                    self._held.add(name)
+                    return name
+        return None
+
+    def _release(self, name: str) -> None:
+        with self._lock:
+            self._held.discard(name)
+            try:
+                self._ask("free_slot", name)
+            except StoreAway:
+                return  # the session is gone, and its locks with it
+
+    def _ask(self, query: str, name: str) -> bool:
+        """Runs on the one session; after it broke, all its slots are free and a new one begins."""
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(
+                    self._url, autocommit=True, options=OPTIONS, connect_timeout=3
+                )
+            row = self._connection.execute(QUERIES[query].sql, {"name": name}).fetchone()
+            return row is not None and row[0]
+        except psycopg.OperationalError as error:
+            self._connection = None
+            raise StoreAway(f"our database: {type(error).__name__}") from error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()

@@ -1,0 +1,1 @@
+"""Sessions on the systems under care: reading them, and changing them."""

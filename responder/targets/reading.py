@@ -1,0 +1,217 @@
+"""Asks one read-only question to one target; knows nothing of our own database.
+
+A statement cannot write, whatever its text: it stands inside a SELECT of ours, alone in its
+message, in a read-only transaction that is rolled back. It cannot last or bring much, either.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from responder.domain.answer import Answer, AnswerStatus, Error, ErrorKind
+from responder.domain.secret import SecretMissing
+from responder.domain.settings import Target
+from responder.targets.endpoints import fetch, knock
+from responder.targets.errors import Unanswered, connect_error, session_error
+
+ROW_CAP = 100
+BYTE_CAP = 64_000
+CONNECT_SECONDS = 2
+LOCK_MS = 2000
+#: How long after its timeout a statement may keep us waiting before it is cut off.
+GRACE_SECONDS = 1.0
+
+_CONNECTION: Mapping[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": 5000,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "application_name": "responder",
+    "client_encoding": "utf8",
+}
+#: Local to the transaction, so that a transaction pooler hands none of it to somebody else.
+#: With row security off, policies that would hide rows are an error instead of a silence.
+_LIMITS = """
+SELECT set_config('statement_timeout', %(statement)s, true),
+       set_config('lock_timeout', %(lock)s, true),
+       set_config('idle_in_transaction_session_timeout', '10s', true),
+       set_config('row_security', 'off', true)
+"""
+#: The bound parameters force the extended protocol, in which a second statement does not parse.
+_WRAPPED = """
+SELECT left(to_jsonb(q)::text, %(responder_bytes)s) FROM (
+{statement}
+) q LIMIT %(responder_rows)s
+"""
+
+_Session = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A diagnostic as it is asked: text in words, sql with %(name)s in it, timeout in seconds."""
+
+    name: str
+    text: str
+    kind: Literal["sql", "http", "tcp"]
+    sql: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    method: str = "HEAD"
+    timeout: float = 5.0
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what is asked, whatever it is called; the same on every host."""
+        asked = [self.kind, self.sql, dict(self.parameters), self.path, self.method]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).digest()
+
+
+@dataclass
+class _Found:
+    """What came back, within the caps."""
+
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    count: int = 0
+    bytes: int = 0
+    truncated: bool = False
+    error: Error | None = None
+
+    def add(self, text: str) -> None:
+        """Take one row as JSON; drop it if it does not fit any more."""
+        size = len(text.encode())
+        if self.count == ROW_CAP or self.bytes + size > BYTE_CAP:
+            self.truncated = True
+        else:
+            self.rows.append(json.loads(text))
+            self.bytes += size
+        self.count = min(self.count + 1, ROW_CAP)
+
+
+def ask(target: Target, question: Question, asked_at: datetime) -> Answer:
+    """The answer, at most ROW_CAP rows and BYTE_CAP bytes; what fails is an answer too."""
+    started = time.perf_counter()
+    try:
+        found = _ASK[question.kind](target, question)
+    except Unanswered as unanswered:
+        found = _Found(error=unanswered.error)
+    except SecretMissing as missing:
+        found = _Found(error=Error(ErrorKind.DENIED, "", f"target {target.name}: {missing}"))
+    status = AnswerStatus.OK if found.error is None else AnswerStatus.FAILED
+    if found.error is not None and found.error.kind == ErrorKind.TIMEOUT:
+        status = AnswerStatus.TIMED_OUT
+    return Answer(
+        status=status,
+        asked_at=asked_at,
+        ms=round((time.perf_counter() - started) * 1000, 1),
+        rows=found.rows,
+        row_count=found.count,
+        truncated=found.truncated,
+        error=found.error,
+    )
+
+
+def _ask_tcp(target: Target, question: Question) -> _Found:
+    timeout = min(question.timeout, CONNECT_SECONDS)
+    return _Found([knock(next(_logins(target)), timeout)], count=1)
+
+
+def _ask_http(target: Target, question: Question) -> _Found:
+    connect = min(question.timeout, CONNECT_SECONDS)
+    row, error = fetch(target, question.method, question.path, connect, question.timeout)
+    return _Found([row], count=1, error=error)
+
+
+def _ask_sql(target: Target, question: Question) -> _Found:
+    timeout_ms = max(1, int(question.timeout * 1000))
+    limits = {"statement": str(timeout_ms), "lock": str(min(timeout_ms, LOCK_MS))}
+    wrapped = _WRAPPED.format(statement=question.sql)
+    caps = {"responder_bytes": BYTE_CAP + 1, "responder_rows": ROW_CAP + 1}
+    found = _Found()
+    with closing(_connect(target)) as session, _deadline(session, question.timeout) as cut:
+        session.read_only = True
+        try:
+            with session.transaction(force_rollback=True), session.cursor() as cursor:
+                cursor.execute(_LIMITS, limits)
+                for (text,) in cursor.stream(wrapped, {**question.parameters, **caps}):
+                    found.add(text)
+        except psycopg.Error as failure:
+            message = f"no answer within {question.timeout:g} s, so it was cut off"
+            late = Error(ErrorKind.TIMEOUT, "", message)
+            return _Found(error=late if cut.is_set() else session_error(failure))
+        except UnicodeEncodeError:
+            message = "a parameter holds characters that cannot be sent"
+            return _Found(error=Error(ErrorKind.PARAMETER, "", message))
+    return found
+
+
+_ASK = {"sql": _ask_sql, "http": _ask_http, "tcp": _ask_tcp}
+
+
+def _connect(target: Target) -> _Session:
+    """A session with the newest live login that the server takes."""
+    error = Error(ErrorKind.LOGIN, "", "no login is configured")
+    for options in _logins(target):
+        try:
+            return psycopg.connect(**options, prepare_threshold=None)
+        except psycopg.errors.ConnectionTimeout:
+            # Either nobody is there, which raises, or somebody takes the connection and is silent.
+            knock(options, GRACE_SECONDS)
+            message = "the port answers, the server behind it says nothing"
+            error = Error(ErrorKind.TIMEOUT, "", message)
+        except psycopg.OperationalError as failure:
+            error = connect_error(failure)
+        if error.kind != ErrorKind.LOGIN:
+            break
+    raise Unanswered(error)
+
+
+def _logins(target: Target) -> Iterator[dict[str, Any]]:
+    for url in target.reading.values():
+        try:
+            yield {**conninfo_to_dict(url), **_CONNECTION}
+        except psycopg.ProgrammingError:
+            # psycopg's own message would repeat the URL with its password.
+            message = f"the reading URL of target {target.name} is not one of PostgreSQL"
+            raise Unanswered(Error(ErrorKind.DENIED, "", message)) from None
+
+
+@contextmanager
+def _deadline(session: _Session, timeout: float) -> Iterator[threading.Event]:
+    """Cut the session off if it is not over in time; yields whether that was necessary.
+
+    The server's own timeout acts first; this is for a server or a network that is gone.
+    """
+    over, cut = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        if over.wait(timeout + GRACE_SECONDS):
+            return
+        cut.set()
+        with suppress(psycopg.Error):
+            session.cancel_safe(timeout=GRACE_SECONDS)
+        if not over.wait(GRACE_SECONDS):
+            # Closing would pull the descriptor from under the thread that waits on it.
+            with suppress(OSError), socket.socket(fileno=os.dup(session.fileno())) as wire:
+                pass
+
+    watcher = threading.Thread(target=watch, name="reading-deadline", daemon=True)
+    watcher.start()
+    try:
+        yield cut
+    finally:
+        over.set()
+        watcher.join()

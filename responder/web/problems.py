@@ -1,0 +1,100 @@
+"""Errors as `application/problem+json` (RFC 9457); `type` is `urn:responder:<reason>`."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from responder.domain.secret import SecretMissing
+from responder.pipeline.accept import UnknownSource
+from responder.sources import NotUnderstood, Unauthenticated, Unreadable
+from responder.store import StoreAway
+
+#: How long a sender is asked to wait when we cannot keep its delivery.
+RETRY_AFTER = 5
+
+
+class Problem(Exception):
+    """An error that the caller must mend; `reason` is one of the closed list in `REASONS`."""
+
+    def __init__(self, status: int, reason: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.reason, self.detail, self.more = status, reason, detail, more
+
+
+#: The closed list of problem types.
+REASONS = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "unknown_source": 404,
+    "not_found": 404,
+    "not_json": 400,
+    "wrong_parameters": 400,
+    "not_understood": 422,
+    "too_large": 413,
+    "conflict": 409,
+    "unavailable": 503,
+    "http": 0,
+}
+
+
+def problem(status: int, reason: str, detail: str, **more: Any) -> Response:
+    """The answer for a problem."""
+    response = jsonify(
+        {
+            "type": f"urn:responder:{reason}",
+            "title": reason.replace("_", " "),
+            "status": status,
+            "detail": detail,
+            **more,
+        }
+    )
+    response.status_code = status
+    response.mimetype = "application/problem+json"
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="responder"'
+    return response
+
+
+def install(app: Flask) -> None:
+    """Every error of every view leaves as a problem; nothing inside is told to the outside."""
+    handlers: dict[type[Exception], Callable[[Any], Response]] = {
+        Problem: lambda error: problem(error.status, error.reason, error.detail, **error.more),
+        Unauthenticated: partial(_of, 401, "unauthenticated"),
+        Unreadable: partial(_of, 400, "not_json"),
+        NotUnderstood: partial(_of, 422, "not_understood"),
+        UnknownSource: _unknown_source,
+        ValidationError: _wrong_parameters,
+        StoreAway: _away,
+        SecretMissing: _away,
+        HTTPException: _http,
+    }
+    for kind, handler in handlers.items():
+        app.register_error_handler(kind, handler)
+
+
+def _of(status: int, reason: str, error: Exception) -> Response:
+    return problem(status, reason, str(error))
+
+
+def _unknown_source(_: UnknownSource) -> Response:
+    return problem(404, "unknown_source", "no source of this name is configured")
+
+
+def _wrong_parameters(error: ValidationError) -> Response:
+    return problem(400, "wrong_parameters", "see errors", errors=error.messages)
+
+
+def _away(_: Exception) -> Response:
+    return problem(503, "unavailable", "nothing was kept; send it again")
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    reason = next((name for name, code in REASONS.items() if code == status), "http")
+    return problem(status, reason, error.description or error.name)

@@ -1,0 +1,129 @@
+"""The worker: binds the job engine's tasks, sweeps up after dead workers, runs the watches."""
+
+import asyncio
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import UUID
+
+import procrastinate
+
+from responder.domain.severity import Severity
+from responder.pipeline import TRIES, walk
+from responder.pipeline.pages import Watch, watch_messages, watch_pages
+from responder.pipeline.services import Services
+from responder.pipeline.triage import give_up_triage, triage
+from responder.store import OPTIONS, Transaction
+from responder.store.incidents import incident_from_row
+from responder.store.jobs import NORMAL, TRIAGE, URGENT, WALK, enqueue
+
+#: A worker that was not heard of for this long is dead; its jobs go to another one.
+DEAD_AFTER = timedelta(seconds=8)
+_HEARTBEAT = 2.0
+_SWEEP_EVERY = 2.0
+#: Deliveries and incidents without a live job are found again after this time.
+_PATIENCE = timedelta(seconds=15)
+#: Jobs whose workers died so often end; the sweeper finds their delivery or incident again.
+_DEATHS = TRIES + 2
+_TIDY_EVERY = timedelta(hours=1)
+_GRACE = 25.0
+
+
+def run(services: Services, slots: int = 8) -> None:
+    """Work until SIGTERM or SIGINT; a quarter of the slots takes P0 and P1 alone."""
+    services.store.open()
+    watches = [
+        Watch(services, watch_pages),
+        Watch(services, watch_messages),
+        Watch(services, sweep, every=_SWEEP_EVERY),
+    ]
+    for watch in watches:
+        watch.start()
+    try:
+        asyncio.run(_work(services, slots))
+    finally:
+        for watch in watches:
+            watch.stop()
+        services.slots.close()
+        services.store.close()
+
+
+async def _work(services: Services, slots: int) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="job"))
+    app = bind(services)
+    urgent = max(1, slots // 4)
+    async with app.open_async():
+        workers = asyncio.gather(
+            _worker(app, [URGENT, NORMAL], slots - urgent), _worker(app, [URGENT], urgent)
+        )
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop, workers.cancel)
+        services.log.info("worker is ready", slots=slots, urgent=urgent)
+        try:
+            await workers
+        except asyncio.CancelledError:
+            services.log.info("worker has stopped")
+
+
+async def _worker(app: procrastinate.App, queues: list[str], slots: int) -> None:
+    await app.run_worker_async(
+        queues=queues,
+        concurrency=slots,
+        install_signal_handlers=False,
+        fetch_job_polling_interval=1.0,
+        update_heartbeat_interval=_HEARTBEAT,
+        delete_jobs="successful",
+        shutdown_graceful_timeout=_GRACE,
+    )
+
+
+def bind(services: Services) -> procrastinate.App:
+    """An App whose tasks work with these services."""
+    app = procrastinate.App(
+        connector=procrastinate.PsycopgConnector(
+            conninfo=services.store.url, kwargs={"options": OPTIONS}
+        )
+    )
+    again = procrastinate.RetryStrategy(max_attempts=TRIES, wait=1)
+
+    @app.task(name=TRIAGE, retry=again, pass_context=True)
+    def _triage(context: procrastinate.JobContext, delivery: str) -> None:
+        if context.job.attempts >= TRIES:
+            give_up_triage(services, UUID(delivery), "triage failed three times")
+        else:
+            triage(services, UUID(delivery))
+
+    @app.task(name=WALK, retry=again, pass_context=True)
+    def _walk(context: procrastinate.JobContext, incident: str) -> None:
+        walk(services, UUID(incident), context.job.attempts)
+
+    return app
+
+
+def sweep(services: Services) -> None:
+    """Give back what a dead worker held, and find what has no job: one pass, one transaction."""
+    with services.store.transaction() as tx:
+        if not tx.one("try_sweep")["got"]:
+            return
+        for job in tx.all("stalled_jobs", dead_after=DEAD_AFTER):
+            dead = job["attempts"] >= _DEATHS
+            tx.run("fail_job" if dead else "retry_job", id=job["id"])
+            services.log.warning(
+                "a worker died with a job", job=job["id"], task=job["task_name"], given_up=dead
+            )
+        _find_forgotten(services, tx)
+        if tx.one("tidy_due", every=_TIDY_EVERY)["due"]:
+            for query in ("make_partitions", "tidy_jobs", "tidy_questions", "tidy_delivery_keys"):
+                tx.run(query)
+
+
+def _find_forgotten(services: Services, tx: Transaction) -> None:
+    for row in tx.all("forgotten_deliveries", patience=_PATIENCE):
+        severity = Severity.P0 if row["pages"] else Severity.P3
+        enqueue(tx, TRIAGE, severity, delivery=str(row["id"]))
+        services.log.warning("a delivery had no job", delivery=str(row["id"]))
+    for row in tx.all("forgotten_walks"):
+        incident = incident_from_row(tx.one("wake_forgotten", id=row["id"]))
+        enqueue(tx, WALK, incident.severity, incident=str(incident.id))
+        services.log.warning("an incident had no job", incident=str(incident.id))

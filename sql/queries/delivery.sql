@@ -1,0 +1,106 @@
+-- name: insert_delivery
+-- What a sender handed in, as it came and as it was normalised.
+INSERT INTO delivery (id, received_at, source, outcome, body, body_sha256, headers, notices,
+                      alert_count, page_due_at, triaged_at, note)
+VALUES (%(id)s, %(now)s, %(source)s, %(outcome)s, %(body)s, sha256(%(body)s), %(headers)s,
+        %(notices)s, %(alert_count)s, %(page_due_at)s, %(triaged_at)s, %(note)s);
+
+-- name: insert_delivery_key
+-- The sender's own id of a delivery; no row comes back when it was seen in the last seven days.
+INSERT INTO delivery_key AS k (source, key, delivery_id, received_at)
+VALUES (%(source)s, %(key)s, %(delivery_id)s, %(now)s)
+ON CONFLICT (source, key) DO UPDATE
+SET delivery_id = EXCLUDED.delivery_id, received_at = EXCLUDED.received_at
+WHERE k.received_at < %(now)s - interval '7 days'
+RETURNING delivery_id;
+
+-- name: known_delivery
+-- The delivery that came under this key before.
+SELECT delivery_id FROM delivery_key WHERE source = %(source)s AND key = %(key)s;
+
+-- name: lock_delivery
+-- A delivery that waits for triage; nothing when somebody else has it in hand.
+SELECT id, received_at, source, notices, page_due_at
+FROM delivery
+WHERE id = %(id)s AND triaged_at IS NULL
+FOR UPDATE SKIP LOCKED;
+
+-- name: finish_delivery
+-- Every alert of it has its outcome now.
+UPDATE delivery SET triaged_at = %(now)s WHERE received_at = %(received_at)s AND id = %(id)s;
+
+-- name: quarantine_delivery
+-- Triage failed three times on it; it is kept for people to look at.
+UPDATE delivery SET outcome = 'quarantined', note = %(note)s
+WHERE received_at = %(received_at)s AND id = %(id)s;
+
+-- name: due_deliveries
+-- Deliveries with a P0 or P1 that no worker has triaged in time.
+SELECT id FROM delivery
+WHERE triaged_at IS NULL AND page_due_at <= %(now)s
+ORDER BY page_due_at
+LIMIT 20;
+
+-- name: postpone_page
+-- Triage failed on it and a bare page is on its way; the job goes on trying.
+UPDATE delivery SET page_due_at = NULL WHERE id = %(id)s AND triaged_at IS NULL;
+
+-- name: forgotten_deliveries
+-- Deliveries that waited for more than a while and have no live job.
+SELECT d.id, d.page_due_at IS NOT NULL AS pages
+FROM delivery d
+WHERE d.triaged_at IS NULL AND d.received_at < %(now)s - %(patience)s::interval
+  AND NOT EXISTS (
+      SELECT FROM responder_jobs.procrastinate_jobs j
+      WHERE j.task_name = 'triage' AND j.status IN ('todo', 'doing')
+        AND j.args ->> 'delivery' = d.id::text)
+ORDER BY d.received_at
+LIMIT 100;
+
+-- name: delivery
+-- One delivery, without its body.
+SELECT id, received_at, source, outcome, headers, alert_count, triaged_at, note,
+       encode(body_sha256, 'hex') AS body_sha256, length(body) AS body_bytes
+FROM delivery WHERE id = %(id)s;
+
+-- name: delivery_alerts
+-- What became of each alert of a delivery.
+SELECT id, received_at, source, outcome, fingerprint, status, name, incident_id, note
+FROM alert WHERE delivery_id = %(id)s ORDER BY id;
+
+-- name: deliveries
+-- The newest deliveries, before a cursor.
+SELECT id, received_at, source, outcome, alert_count, triaged_at, note
+FROM delivery
+WHERE (%(before)s::timestamptz IS NULL OR (received_at, id) < (%(before)s::timestamptz, %(before_id)s))
+ORDER BY received_at DESC, id DESC
+LIMIT %(limit)s;
+
+-- name: insert_alert
+-- One notice with its outcome; written once.
+INSERT INTO alert (id, received_at, delivery_id, source, outcome, fingerprint, status, name, notice,
+                   incident_id, note)
+VALUES (%(id)s, %(received_at)s, %(delivery_id)s, %(source)s, %(outcome)s, %(fingerprint)s,
+        %(status)s, %(name)s, %(notice)s, %(incident_id)s, %(note)s);
+
+-- name: make_conditions
+-- Conditions that are new get a row, so that it can be locked; in order, so that nobody deadlocks.
+INSERT INTO condition (source, fingerprint, last_seen, latest, firing)
+SELECT %(source)s, f, %(now)s, '{}', false FROM unnest(%(fingerprints)s::text[]) f ORDER BY f
+ON CONFLICT DO NOTHING;
+
+-- name: lock_conditions
+-- What is known of these conditions.
+SELECT fingerprint, fired_at, fired_seen, ended_at, ended_seen, last_seen, latest, incident_id
+FROM condition
+WHERE source = %(source)s AND fingerprint = ANY(%(fingerprints)s)
+ORDER BY fingerprint
+FOR UPDATE;
+
+-- name: update_condition
+-- What is known of it after the merge.
+UPDATE condition
+SET fired_at = %(fired_at)s, fired_seen = %(fired_seen)s, ended_at = %(ended_at)s,
+    ended_seen = %(ended_seen)s, last_seen = %(last_seen)s, latest = %(latest)s,
+    firing = %(firing)s, incident_id = %(incident_id)s
+WHERE source = %(source)s AND fingerprint = %(fingerprint)s;

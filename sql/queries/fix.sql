@@ -1,0 +1,90 @@
+-- name: lock_rule
+-- Fixes of one rule are counted one after the other.
+INSERT INTO rule_lock (rule) VALUES (%(rule)s) ON CONFLICT (rule) DO UPDATE SET rule = EXCLUDED.rule;
+
+-- name: fixes_this_hour
+-- How often this rule was fixed automatically within the hour.
+SELECT count(*) AS fixes FROM fix
+WHERE rule = %(rule)s AND started_at > %(now)s - interval '1 hour' AND actor_kind = 'responder'
+  AND NOT dry_run AND status <> 'refused';
+
+-- name: insert_fix
+-- Step 1: the intent; the severity is the incident's own, so the CHECK acts already here.
+INSERT INTO fix (id, incident_id, decision_id, key, rule, rule_checksum, option, target, parameters,
+                 actor_kind, actor, severity, status, attempt, statements, started_at)
+SELECT %(id)s, i.id, i.decision_id, i.key, i.rule, %(rule_checksum)s, %(option)s, i.target, %(parameters)s,
+       %(actor_kind)s, %(actor)s, i.severity, 'started', i.attempt, %(statements)s, %(now)s
+FROM incident i WHERE i.id = %(incident_id)s
+RETURNING *;
+
+-- name: permit
+-- Whether a fix row is committed and waiting to be made.
+SELECT severity, actor_kind FROM fix WHERE id = %(id)s AND status = 'started';
+
+-- name: unsettled_fix
+-- A fix of the incident whose fate is open.
+SELECT * FROM fix WHERE incident_id = %(incident_id)s AND status IN ('started', 'recorded') FOR UPDATE;
+
+-- name: verifying_fix
+-- The fix of the incident whose verification is open.
+SELECT * FROM fix WHERE incident_id = %(incident_id)s AND verification = 'waiting' AND status = 'committed'
+FOR UPDATE;
+
+-- name: gate
+-- The last gate: all that may still speak against a fix, with the rows locked that could change it.
+SELECT a.enabled,
+       i.status AS incident_status, i.severity, i.attempt,
+       (f.attempt = i.attempt AND f.status = 'started') AS fenced,
+       f.actor_kind,
+       EXISTS (SELECT FROM incident o WHERE o.target = f.target AND o.stage <> 'done' AND o.id <> i.id
+               AND o.status <> 'resolved' AND o.severity IN ('P0', 'P1')) AS target_on_fire,
+       EXISTS (SELECT FROM delivery d WHERE d.triaged_at IS NULL AND d.page_due_at IS NOT NULL) AS page_untriaged
+FROM fix f, incident i, autofix a
+WHERE f.id = %(id)s AND i.id = f.incident_id
+FOR UPDATE OF f, i FOR SHARE OF a;
+
+-- name: record_fix
+-- Step 3: the decision; the severity is copied from the locked incident, so the CHECK acts now.
+UPDATE fix f
+SET status = 'recorded', recorded_at = %(now)s, severity = i.severity, xid = %(xid)s,
+    system_identifier = %(system_identifier)s, timeline = %(timeline)s, counts = %(counts)s,
+    before_rows = %(before_rows)s, after_rows = %(after_rows)s
+FROM incident i
+WHERE f.id = %(id)s AND i.id = f.incident_id AND f.status = 'started' AND f.attempt = i.attempt
+RETURNING f.*;
+
+-- name: settle_fix
+-- What became of it; nothing when somebody else has settled it already.
+UPDATE fix
+SET status = %(status)s, reason = %(reason)s, ended_at = %(now)s, verification = %(verification)s
+WHERE id = %(id)s AND status IN ('started', 'recorded')
+RETURNING *;
+
+-- name: verify_fix
+-- How the verification went.
+UPDATE fix SET verification = %(verification)s, verified_at = %(now)s
+WHERE id = %(id)s AND verification = 'waiting';
+
+-- name: refusals
+-- Fixes of an incident that came to nothing without harm.
+SELECT count(*) FILTER (WHERE status = 'refused') AS refused,
+       count(*) FILTER (WHERE status = 'rolled_back' AND reason LIKE 'interrupted%%') AS interrupted,
+       count(*) FILTER (WHERE status = 'rolled_back' AND reason LIKE 'outrun%%') AS outrun
+FROM fix WHERE incident_id = %(incident_id)s AND started_at > %(now)s - interval '1 hour';
+
+-- name: incident_fixes
+-- The fixes of an incident, in order.
+SELECT * FROM fix WHERE incident_id = %(id)s ORDER BY started_at, id;
+
+-- name: switch_off_after_failover
+-- Our database is another server or timeline than the one on which automatic fixes were allowed.
+UPDATE autofix SET enabled = false, reason = 'our_failover', actor = 'responder', at = %(now)s
+FROM pg_control_system() s
+WHERE reason <> 'our_failover'
+  AND (autofix.system_identifier <> s.system_identifier::text
+       OR timeline <> ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int)
+RETURNING autofix.at;
+
+-- name: autofix
+-- Whether automatic fixes are on, since when, by whom.
+SELECT enabled, reason, actor, at FROM autofix;

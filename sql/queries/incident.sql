@@ -1,0 +1,181 @@
+-- name: lock_target
+-- Triage that opens a P0 or P1 on a target and the last gate of a fix go one after the other.
+SELECT pg_advisory_xact_lock(hashtextextended('responder:target:' || %(target)s, 0));
+
+-- name: lock_incident
+-- One incident, held until the transaction ends.
+SELECT * FROM incident WHERE id = %(id)s FOR UPDATE;
+
+-- name: incident
+-- One incident.
+SELECT * FROM incident WHERE id = %(id)s;
+
+-- name: lock_open_incident
+-- The incident of this key that is not resolved.
+SELECT * FROM incident WHERE key = %(key)s AND status <> 'resolved' FOR UPDATE;
+
+-- name: lock_last_incident
+-- The newest incident of this key, resolved or not.
+SELECT * FROM incident WHERE key = %(key)s ORDER BY opened_at DESC LIMIT 1 FOR UPDATE;
+
+-- name: insert_incident
+-- A new incident; no row comes back when somebody else opened the same key this moment.
+INSERT INTO incident (id, key, title, source, rule, rule_checksum, target, parameters, labels, status,
+                      stage, severity, declared_severity, severity_unreadable, walking, trouble,
+                      trouble_detail, opened_at, seen_at)
+VALUES (%(id)s, %(key)s, %(title)s, %(source)s, %(rule)s, %(rule_checksum)s, %(target)s, %(parameters)s,
+        %(labels)s, 'open', 'diagnose', %(severity)s, %(declared_severity)s, %(severity_unreadable)s, true,
+        %(trouble)s, %(trouble_detail)s, %(now)s, %(now)s)
+ON CONFLICT (key) WHERE status <> 'resolved' DO NOTHING
+RETURNING *;
+
+-- name: joined
+-- A notice joined: the severity only ever rises, status and stage stay.
+UPDATE incident
+SET severity = least(severity, %(severity)s),
+    declared_severity = least(declared_severity, %(declared_severity)s),
+    severity_unreadable = severity_unreadable OR %(severity_unreadable)s,
+    seen_at = greatest(seen_at, %(now)s)
+WHERE id = %(id)s
+RETURNING *;
+
+-- name: reopen_incident
+-- It fires again, or its cause is still there: the same incident goes on.
+UPDATE incident
+SET status = 'open', resolved_at = NULL, resolved_by = NULL, acknowledged_at = NULL,
+    acknowledged_by = NULL, updates = updates + 1, looked_again = 0
+WHERE id = %(id)s AND status = 'resolved'
+RETURNING *;
+
+-- name: resolve_incident
+-- It is over for people.
+UPDATE incident
+SET status = 'resolved', resolved_at = %(now)s, resolved_by = %(resolved_by)s, updates = updates + 1
+WHERE id = %(id)s AND status <> 'resolved'
+RETURNING *;
+
+-- name: start_walk
+-- A walk begins at this stage; the caller enqueues its job.
+UPDATE incident SET walking = true, stage = %(stage)s WHERE id = %(id)s RETURNING *;
+
+-- name: set_again
+-- Whoever ends the walk that is under way starts again at diagnose.
+UPDATE incident SET again = true, updates = updates + 1 WHERE id = %(id)s RETURNING *;
+
+-- name: finish_incident
+-- Nothing is left to do.
+UPDATE incident SET stage = 'done', walking = false, again = false WHERE id = %(id)s RETURNING *;
+
+-- name: acknowledge_incident
+-- Somebody has it.
+UPDATE incident
+SET status = 'acknowledged', acknowledged_at = %(now)s, acknowledged_by = %(actor)s, updates = updates + 1
+WHERE id = %(id)s AND status = 'open'
+RETURNING *;
+
+-- name: firing_conditions
+-- How many conditions of the incident are firing.
+SELECT count(*) AS firing FROM condition WHERE incident_id = %(id)s AND firing;
+
+-- name: take_walk
+-- Whoever runs the walk now; an earlier runner that is still alive is fenced off.
+UPDATE incident SET attempt = attempt + 1, walking = true
+WHERE id = %(id)s AND stage <> 'done'
+RETURNING *;
+
+-- name: advance
+-- The commit of a stage, fenced by stage and attempt.
+UPDATE incident SET stage = %(next)s, updates = updates + 1
+WHERE id = %(id)s AND stage = %(stage)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: rest
+-- The walk ends here until a timer, a notice or a person wakes it.
+UPDATE incident SET stage = %(next)s, walking = false, updates = updates + 1
+WHERE id = %(id)s AND stage = %(stage)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: start_again
+-- Something happened during the walk: once more from the beginning.
+UPDATE incident SET again = false, looked_again = 0, stage = 'diagnose'
+WHERE id = %(id)s AND stage = %(stage)s AND attempt = %(attempt)s
+RETURNING *;
+
+-- name: set_findings
+-- What the diagnosis found, with the version of the rule that found it.
+UPDATE incident SET findings = %(findings)s, rule_checksum = %(rule_checksum)s, trouble = %(trouble)s,
+    trouble_detail = %(trouble_detail)s
+WHERE id = %(id)s AND attempt = %(attempt)s;
+
+-- name: set_trouble
+-- It must be handed over, whatever is found.
+UPDATE incident SET trouble = %(trouble)s, trouble_detail = %(detail)s WHERE id = %(id)s;
+
+-- name: set_decision
+-- The decision that stands.
+UPDATE incident SET decision_id = %(decision_id)s, looked_again = looked_again + %(looked)s::int
+WHERE id = %(id)s;
+
+-- name: set_paged
+-- When people were woken for it.
+UPDATE incident SET paged_at = %(paged_at)s WHERE id = %(id)s;
+
+-- name: forgotten_walks
+-- Incidents that should be walking and have no live job: what a crash between two systems could leave.
+SELECT i.id, i.severity FROM incident i
+WHERE i.stage <> 'done' AND (i.walking OR NOT EXISTS (SELECT FROM timer t WHERE t.incident_id = i.id))
+  AND NOT EXISTS (
+      SELECT FROM responder_jobs.procrastinate_jobs j
+      WHERE j.task_name = 'walk' AND j.status IN ('todo', 'doing') AND j.args ->> 'incident' = i.id::text)
+LIMIT 100;
+
+-- name: wake_forgotten
+-- An incident without a job and without a timer walks again.
+UPDATE incident SET walking = true WHERE id = %(id)s RETURNING *;
+
+-- name: incidents
+-- The newest incidents that meet the filters, before a cursor.
+SELECT * FROM incident
+WHERE (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(severity)s::text IS NULL OR severity = %(severity)s)
+  AND (%(rule)s::text IS NULL OR rule = %(rule)s)
+  AND (%(q)s::text IS NULL OR strpos(lower(title), lower(%(q)s)) > 0)
+  AND (%(before)s::timestamptz IS NULL OR (opened_at, id) < (%(before)s::timestamptz, %(before_id)s))
+ORDER BY opened_at DESC, id DESC
+LIMIT %(limit)s;
+
+-- name: incident_alerts
+-- The latest notices of an incident.
+SELECT received_at, source, outcome, fingerprint, status, name, notice
+FROM alert WHERE incident_id = %(id)s ORDER BY received_at DESC, id DESC LIMIT 50;
+
+-- name: incident_events
+-- The trail of an incident, in order.
+SELECT id, at, actor_kind, actor, what, subject, before, after, details, code_version
+FROM audit_event WHERE incident_id = %(id)s ORDER BY id;
+
+-- name: insert_audit_event
+-- One recorded fact; the same id is not recorded twice.
+INSERT INTO audit_event (filed_at, id, at, actor_kind, actor, what, incident_id, subject, before, after,
+                         details, code_version)
+VALUES (%(filed_at)s, %(id)s, %(now)s, %(actor_kind)s, %(actor)s, %(what)s, %(incident_id)s,
+        %(subject)s, %(before)s, %(after)s, %(details)s, %(code_version)s)
+ON CONFLICT DO NOTHING;
+
+-- name: set_timer
+-- Wake this incident at that time; an earlier time of the same kind is replaced.
+INSERT INTO timer (incident_id, what, due_at) VALUES (%(id)s, %(what)s, %(due_at)s)
+ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
+
+-- name: drop_timer
+-- It is no longer needed.
+DELETE FROM timer WHERE incident_id = %(id)s AND what = ANY(%(whats)s);
+
+-- name: due_timers
+-- What is due; incidents that are walking wait for the end of their walk.
+SELECT t.incident_id, t.what
+FROM timer t JOIN incident i ON i.id = t.incident_id
+WHERE t.due_at <= %(now)s AND (NOT i.walking OR t.what = 'unattended')
+ORDER BY t.due_at
+LIMIT 50
+FOR UPDATE OF t SKIP LOCKED;

@@ -1,0 +1,34 @@
+-- name: ledger
+-- Promise 1 in numbers: nothing accepted is without an outcome, nothing opened is without a next step.
+SELECT
+    (SELECT coalesce(sum(alert_count), 0) FROM delivery WHERE triaged_at IS NULL) AS alerts_untriaged,
+    (SELECT count(*) FROM delivery WHERE triaged_at IS NULL) AS deliveries_untriaged,
+    (SELECT extract(epoch FROM %(now)s - min(received_at)) FROM delivery WHERE triaged_at IS NULL)
+        AS oldest_untriaged_seconds,
+    (SELECT coalesce(sum(abs(d.alert_count - (SELECT count(*) FROM alert a WHERE a.delivery_id = d.id))), 0)
+     FROM delivery d
+     WHERE d.received_at > %(now)s - interval '1 hour' AND d.triaged_at IS NOT NULL) AS alerts_gap,
+    (SELECT count(*) FROM incident i
+     WHERE i.stage <> 'done'
+       AND NOT EXISTS (SELECT FROM timer t WHERE t.incident_id = i.id)
+       AND NOT EXISTS (
+           SELECT FROM responder_jobs.procrastinate_jobs j
+           WHERE j.task_name = 'walk' AND j.status IN ('todo', 'doing')
+             AND j.args ->> 'incident' = i.id::text)) AS incidents_gap,
+    (SELECT count(*) FROM notification WHERE status IN ('due', 'sending') AND due_at <= %(now)s)
+        AS notifications_due,
+    (SELECT count(*) FROM notification WHERE status = 'dead') AS notifications_dead;
+
+-- name: incidents_by_stage
+-- How many incidents are where.
+SELECT severity, stage, count(*) AS incidents FROM incident WHERE stage <> 'done' GROUP BY severity, stage;
+
+-- name: fixes_by_outcome
+-- What fixes came to in the last day.
+SELECT status, coalesce(verification, '') AS verification, count(*) AS fixes
+FROM fix WHERE started_at > %(now)s - interval '1 day' GROUP BY status, verification;
+
+-- name: sources_last_seen
+-- When each source was last heard of, within the last day.
+SELECT source, max(received_at) AS last_seen FROM delivery
+WHERE received_at > %(now)s - interval '1 day' GROUP BY source;

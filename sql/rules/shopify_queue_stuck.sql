@@ -1,0 +1,102 @@
+-- An error is permanent when the first HTTP status in its text says so, or without one its words.
+-- The same two lines stand in every statement that tells failed items apart (a test compares them).
+
+-- name: statuses
+-- How many items are in which status, and since when?
+SELECT status, count(*) AS count, min(created_at) AS oldest
+FROM shopify_sync_queue
+GROUP BY status
+ORDER BY status;
+
+-- name: stuck
+-- Which items have waited for more than ten minutes? The 20 oldest, and how many there are.
+SELECT id, inventory_item_id, action, status, retry_count, created_at,
+    left(last_error, 300) AS last_error, count(*) OVER () AS in_all
+FROM shopify_sync_queue
+WHERE status = 'queued' AND created_at < now() - interval '10 minutes'
+ORDER BY created_at
+LIMIT 20;
+
+-- name: failed
+-- Which items have failed? The 20 newest of each kind, and how many there are of it.
+SELECT id, inventory_item_id, action, retry_count, max_retries, left(last_error, 300) AS last_error,
+    created_at, kind, in_all
+FROM (
+    SELECT *,
+        count(*) OVER (PARTITION BY kind) AS in_all,
+        row_number() OVER (PARTITION BY kind ORDER BY created_at DESC) AS place
+    FROM (
+        SELECT *,
+            CASE
+                WHEN coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
+                    '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+                    THEN 'permanent'
+                WHEN retry_count >= max_retries THEN 'exhausted'
+                ELSE 'retrying'
+            END AS kind
+        FROM shopify_sync_queue
+        WHERE status = 'failed'
+    ) told_apart
+) counted
+WHERE place <= 20
+ORDER BY kind, created_at DESC;
+
+-- name: progress
+-- How many items that were created in the last ten minutes were already taken up?
+SELECT count(*) AS created, count(*) FILTER (WHERE status NOT IN ('queued', 'failed')) AS taken_up
+FROM shopify_sync_queue
+WHERE created_at >= now() - interval '10 minutes';
+
+-- name: retry_failed
+-- Queue again what failed until its retries were used up, unless its error is permanent.
+UPDATE shopify_sync_queue
+SET status = 'queued', retry_count = 0, last_error = NULL
+WHERE status = 'failed' AND retry_count >= max_retries
+    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
+        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+RETURNING *;
+
+-- name: retry_failed_before
+-- The items that will be queued again.
+SELECT * FROM shopify_sync_queue
+WHERE status = 'failed' AND retry_count >= max_retries
+    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
+        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+ORDER BY id
+FOR UPDATE;
+
+-- name: retry_failed_verify
+-- No item is left whose retries are used up and whose error may pass.
+SELECT NOT EXISTS (
+    SELECT FROM shopify_sync_queue
+    WHERE status = 'failed' AND retry_count >= max_retries
+        AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
+            '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+) AS gone;
+
+-- name: clear_failed
+-- Delete every failed item from the queue, as the shop's own function does it.
+SELECT admin_clear_shopify_sync_queue('failed') AS cleared;
+
+-- name: clear_failed_before
+-- The failed items, which will be deleted.
+SELECT * FROM shopify_sync_queue WHERE status = 'failed' ORDER BY id FOR UPDATE;
+
+-- name: clear_failed_verify
+-- No failed item is left.
+SELECT NOT EXISTS (SELECT FROM shopify_sync_queue WHERE status = 'failed') AS gone;
+
+-- name: clear_queued
+-- Delete every queued item from the queue, as the shop's own function does it.
+SELECT admin_clear_shopify_sync_queue('queued') AS cleared;
+
+-- name: clear_queued_before
+-- The queued items, which will be deleted.
+SELECT * FROM shopify_sync_queue WHERE status = 'queued' ORDER BY id FOR UPDATE;
+
+-- name: clear_queued_verify
+-- No item has waited for more than ten minutes; new ones may have come meanwhile.
+SELECT NOT EXISTS (
+    SELECT FROM shopify_sync_queue
+    WHERE status = 'queued' AND created_at < now() - interval '10 minutes'
+) AS gone;

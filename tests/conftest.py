@@ -1,0 +1,58 @@
+"""A real PostgreSQL: one server per test process, one database per test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from responder.domain.shipped import shipped
+from responder.embedded import LocalPostgres
+from responder.store.migrations import migrate
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[LocalPostgres]:
+    """A server that many tests share, so none may stop it."""
+    with LocalPostgres(durable=False, settings={"max_connections": "200"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(cluster: LocalPostgres) -> str:
+    """The name of a database with our migrated schema and no sessions, to be cloned."""
+    _administer(cluster, "CREATE DATABASE {}", "template_responder")
+    migrate(cluster.url("template_responder"), shipped("sql") / "migrations")
+    return "template_responder"
+
+
+@pytest.fixture
+def database(cluster: LocalPostgres, template: str) -> Iterator[str]:
+    """The URL of a fresh database with our schema."""
+    with _fresh_database(cluster, template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(cluster: LocalPostgres) -> Iterator[str]:
+    """The URL of a fresh database with nothing in it."""
+    with _fresh_database(cluster, "template1") as url:
+        yield url
+
+
+@contextmanager
+def _fresh_database(cluster: LocalPostgres, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _administer(cluster, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
+    yield cluster.url(name)
+    _administer(cluster, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _administer(cluster: LocalPostgres, command: LiteralString, *names: str) -> None:
+    with psycopg.connect(cluster.url(), autocommit=True) as connection:
+        connection.execute(sql.SQL(command).format(*map(sql.Identifier, names)))

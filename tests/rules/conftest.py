@@ -1,0 +1,153 @@
+"""A real shop database per test, asked and mended by its two roles as the engine does it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from responder.domain.alert import AlertStatus
+from responder.domain.shipped import shipped
+from responder.embedded import LocalPostgres
+from responder.runbook import Alert, Answer, AnswerStatus, Case, Sql
+from responder.runbook.loader import LoadedRule, load
+
+Row = Mapping[str, Any]
+_NOW = datetime.now(UTC)
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What an option's statements gave, in the order of the fix protocol."""
+
+    before: Sequence[Row]
+    gone_before: bool
+    fixed: Sequence[Row]
+    gone_after: bool
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One shop database; `url` takes the role."""
+
+    server: LocalPostgres
+    name: str
+
+    def url(self, user: str) -> str:
+        return self.server.url(self.name, user)
+
+    def run(self, statement: str, parameters: Row | None = None, user: str = "postgres") -> None:
+        """Something that happens in the shop, or that a role tries, committed."""
+        with psycopg.connect(self.url(user)) as connection:
+            connection.execute(statement, parameters)
+
+    def rows(self, statement: str) -> list[Any]:
+        """What stands in the shop, seen by its owner."""
+        with psycopg.connect(self.url("postgres")) as connection:
+            return [row[0] for row in connection.execute(statement)]
+
+    def ask(self, rule: LoadedRule, diagnostic: str, parameters: Row | None = None) -> Answer:
+        """One diagnostic's rows, asked by the reading role in a transaction that only reads."""
+        with self.reading() as connection:
+            rows = _ask(connection, rule.statements[diagnostic].sql, parameters or {})
+        return Answer(AnswerStatus.OK, asked_at=_NOW, rows=rows, row_count=len(rows))
+
+    @contextmanager
+    def reading(self) -> Iterator[psycopg.Connection]:
+        with psycopg.connect(self.url("responder_reading")) as connection:
+            connection.read_only = True
+            connection.execute("SET LOCAL row_security = off")
+            yield connection
+
+    def case(self, rule: LoadedRule, **answers: Answer) -> Case:
+        """All diagnostics answered by the shop, but those that are given."""
+        asked = {
+            part.name: answers.get(part.name) or self.ask(rule, part.name)
+            for part in rule.diagnostics
+            if part.name in answers or isinstance(part, Sql)
+        }
+        alert = Alert("am", "0", AlertStatus.FIRING, "any", "any", "shop", {}, starts_at=_NOW)
+        return Case(alert, {}, at=_NOW, answers=asked)
+
+    def fix(self, rule: LoadedRule, option: str, claims: str = "") -> Attempt:
+        """The option's statements in one transaction of the writing role, committed."""
+        statements = rule.statements
+        verify = statements[f"{option}_verify"].sql
+        with psycopg.connect(self.url("responder_writing")) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.execute("SET LOCAL row_security = off")
+            connection.execute("SELECT set_config('request.jwt.claims', %s, true)", [claims])
+            before = _ask(connection, statements[f"{option}_before"].sql, {})
+            gone_before = _ask(connection, verify, {})[0]["gone"]
+            fixed = connection.execute(
+                f"WITH fix AS ({statements[option].sql}) SELECT to_jsonb(fix) FROM fix", {}
+            )
+            return Attempt(
+                before=before,
+                gone_before=gone_before,
+                fixed=[row[0] for row in fixed],
+                gone_after=_ask(connection, verify, {})[0]["gone"],
+            )
+
+
+def _ask(connection: psycopg.Connection, statement: str, parameters: Row) -> list[Row]:
+    wrapped = f"SELECT to_jsonb(q) FROM ({statement}) q LIMIT %(row_cap)s"
+    return [row[0] for row in connection.execute(wrapped, {**parameters, "row_cap": 10_000})]
+
+
+@pytest.fixture(scope="session")
+def rules() -> Mapping[str, LoadedRule]:
+    """The shipped rules by name."""
+    return {rule.name: rule for rule in load(shipped("rules").parent)}
+
+
+@pytest.fixture(scope="session")
+def shop_template(cluster: LocalPostgres) -> str:
+    """The name of a shop database with its rows and no sessions, to be cloned."""
+    _administer(cluster, "CREATE DATABASE {}", "template_shop")
+    make_shop(cluster.url("template_shop"))
+    return "template_shop"
+
+
+def make_shop(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        for name in ("shop.sql", "shop_rows.sql"):
+            connection.execute((shipped("sql") / "demo" / name).read_text())
+
+
+@pytest.fixture
+def shop(cluster: LocalPostgres, shop_template: str) -> Iterator[Shop]:
+    """A fresh shop on an ordinary day."""
+    with _clone(cluster, shop_template) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="session")
+def shared_shop(cluster: LocalPostgres, shop_template: str) -> Iterator[Shop]:
+    """A shop for tests that do not care about its rows, or begin by cleaning up."""
+    with _clone(cluster, shop_template) as shop:
+        yield shop
+
+
+@contextmanager
+def _clone(cluster: LocalPostgres, template: str) -> Iterator[Shop]:
+    name = f"shop_{next(_numbers)}"
+    _administer(cluster, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
+    # A clone has its tables' grants and not the database's own.
+    _administer(cluster, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+    _administer(
+        cluster, "GRANT CONNECT ON DATABASE {} TO responder_reading, responder_writing", name
+    )
+    yield Shop(cluster, name)
+    _administer(cluster, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _administer(cluster: LocalPostgres, command: LiteralString, *names: str) -> None:
+    with psycopg.connect(cluster.url(), autocommit=True) as connection:
+        connection.execute(sql.SQL(command).format(*map(sql.Identifier, names)))
