@@ -13,6 +13,8 @@ from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
 from responder.store.migrations import migrate
 
+pytest_plugins = ["tests.shop", "tests.house"]
+
 _numbers = count(1)
 
 

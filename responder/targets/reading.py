@@ -206,7 +206,7 @@ def _deadline(session: _Session, timeout: float) -> Iterator[threading.Event]:
         if not over.wait(GRACE_SECONDS):
             # Closing would pull the descriptor from under the thread that waits on it.
             with suppress(OSError), socket.socket(fileno=os.dup(session.fileno())) as wire:
-                pass
+                wire.shutdown(socket.SHUT_RDWR)
 
     watcher = threading.Thread(target=watch, name="reading-deadline", daemon=True)
     watcher.start()

@@ -16,7 +16,7 @@ from responder.runbook import Alert, Answer, AnswerStatus, Case, Error, ErrorKin
 from responder.runbook.loader import LoadedRule
 
 if TYPE_CHECKING:
-    from tests.rules.conftest import Shop
+    from tests.shop import Shop
 
 NOW = datetime.now(UTC)
 OPEN = Answer(AnswerStatus.OK, asked_at=NOW)

@@ -13,7 +13,7 @@ from responder.runbook import Option, Sql
 from responder.runbook.loader import LoadedRule, load
 
 if TYPE_CHECKING:
-    from tests.rules.conftest import Shop
+    from tests.shop import Shop
 
 RULES = load(shipped("rules").parent)
 OPTIONS = [

@@ -15,7 +15,7 @@ from responder.runbook import Answer, AnswerStatus, Error, ErrorKind, Finding
 from responder.runbook.loader import LoadedRule
 
 if TYPE_CHECKING:
-    from tests.rules.conftest import Shop
+    from tests.shop import Shop
 
 PASSING = "HTTP 503: Shopify is unavailable"
 PERMANENT = "HTTP 404: Not Found"

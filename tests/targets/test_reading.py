@@ -184,6 +184,7 @@ def test_nothing_lasts(shop: LocalPostgres, target: Target, statement: str) -> N
     assert time.monotonic() - started < 5
     assert (answer.status, kind_of(answer)) == (AnswerStatus.TIMED_OUT, ErrorKind.TIMEOUT)
     if "stubborn" not in statement:
+        assert answer.error is not None and answer.error.code == "57014"
         assert sessions_of_ours(shop) == 0
 
 

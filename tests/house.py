@@ -1,0 +1,228 @@
+"""A whole responder in one process: real databases, the real pipeline, a clock that can be moved.
+
+Jobs are taken from the real queue and run here, one after the other, so that a test sees each step.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from responder import __version__
+from responder.app import make_log
+from responder.domain.decision import Autonomy
+from responder.domain.incident import Incident
+from responder.domain.matcher import parse_matcher
+from responder.domain.notification import Message
+from responder.domain.secret import Secret
+from responder.domain.settings import Route, Settings, Source, Target
+from responder.pipeline import walk
+from responder.pipeline.accept import Accepted, accept
+from responder.pipeline.document import document
+from responder.pipeline.pages import deliver, triage_due
+from responder.pipeline.services import Services
+from responder.pipeline.timers import fire_timers
+from responder.pipeline.triage import triage
+from responder.receivers import Undelivered
+from responder.runbook.catalogue import Catalogue
+from responder.runbook.loader import LoadedRule
+from responder.sources import Request
+from responder.store import Store
+from responder.store.incidents import incident_from_row
+from responder.store.slots import Slots
+from tests.shop import Shop
+
+BEARER = "the-source-token"
+
+
+@dataclass
+class Recorder:
+    """A receiver that keeps what it gets; `fails` is raised instead, if set."""
+
+    got: list[Message] = field(default_factory=list)
+    fails: Undelivered | None = None
+
+    def deliver(self, message: Message, now: datetime, timeout: float) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.got.append(message)
+
+    def happenings(self) -> list[str]:
+        return [message.happening.value for message in self.got]
+
+
+@dataclass
+class House:
+    """What a test does with a responder and its shop."""
+
+    services: Services
+    shop: Shop
+    pager: Recorder
+    hook: Recorder
+
+    def post(self, *alerts: Mapping[str, Any], source: str = "prometheus") -> Accepted:
+        """An Alertmanager webhook with these alerts, through the real door."""
+        status = "firing" if any(a.get("status") == "firing" for a in alerts) else "resolved"
+        body = {"version": "4", "groupKey": "{}", "status": status, "alerts": list(alerts)}
+        headers = {"authorization": f"Bearer {BEARER}", "content-type": "application/json"}
+        return accept(self.services, source, Request(headers, json.dumps(body).encode()))
+
+    def later(self, duration: timedelta) -> None:
+        """The clock of our database moves on."""
+        self.services.store.offset += duration
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Jobs that wait, the most urgent first."""
+        return self.sql(
+            "SELECT id, task_name, args FROM responder_jobs.procrastinate_jobs"
+            " WHERE status = 'todo' ORDER BY priority DESC, id"
+        )
+
+    def run_jobs(self) -> None:
+        """Run what is queued until nothing is left, as a worker would."""
+        while jobs := self.jobs():
+            for job in jobs:
+                self.sql("DELETE FROM responder_jobs.procrastinate_jobs WHERE id = %s", job["id"])
+                if job["task_name"] == "triage":
+                    triage(self.services, UUID(job["args"]["delivery"]))
+                else:
+                    walk(self.services, UUID(job["args"]["incident"]), 0)
+
+    def settle(self) -> None:
+        """Jobs, timers that are due, and messages."""
+        triage_due(self.services)
+        self.run_jobs()
+        fire_timers(self.services)
+        self.run_jobs()
+        self.send()
+
+    def send(self) -> None:
+        """Deliver everything that is due."""
+        while deliver(self.services, page=True) + deliver(self.services, page=False):
+            pass
+
+    def sql(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        """What stands in our database."""
+        with psycopg.connect(self.services.store.url, row_factory=dict_row) as connection:
+            connection.execute("SET search_path = responder, responder_jobs")
+            cursor = connection.execute(statement, parameters or None)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def incidents(self) -> list[Incident]:
+        return [incident_from_row(row) for row in self.sql("SELECT * FROM incident ORDER BY id")]
+
+    def incident(self) -> Incident:
+        (only,) = self.incidents()
+        return only
+
+    def document(self) -> dict[str, Any]:
+        with self.services.store.transaction() as tx:
+            found = document(self.services, tx, self.incident().id)
+        assert found is not None
+        return found
+
+    def decision(self) -> tuple[str, str]:
+        """Action and reason of the only incident's standing decision."""
+        decision = self.document()["decision"]
+        return decision["action"], decision["reason"]
+
+    def trail(self) -> list[tuple[str, str | None]]:
+        """What happened to the only incident, as (what, after)."""
+        rows = self.sql("SELECT what, after FROM audit_event ORDER BY id")
+        return [(row["what"], row["after"]) for row in rows]
+
+    def outcomes(self) -> list[str]:
+        return [row["outcome"] for row in self.sql("SELECT outcome FROM alert ORDER BY id")]
+
+    def gap(self) -> tuple[int, int]:
+        """Alerts and incidents that promise 1 has lost."""
+        with self.services.store.transaction() as tx:
+            row = tx.one("ledger")
+        return int(row["alerts_gap"]), int(row["incidents_gap"])
+
+    def with_settings(self, **changes: Any) -> None:
+        self.services = replace(self.services, settings=replace(self.services.settings, **changes))
+
+    def promote(self, rule: LoadedRule, autonomy: str = "act") -> None:
+        with self.services.store.transaction() as tx:
+            tx.run(
+                "promote", rule=rule.name, checksum=rule.checksum, autonomy=autonomy, actor="test"
+            )
+
+
+def alert(
+    name: str, status: str = "firing", starts_at: datetime | None = None, **labels: str
+) -> dict[str, Any]:
+    """One alert of Alertmanager's; environment production unless a label says otherwise."""
+    now = datetime.now(UTC)
+    return {
+        "status": status,
+        "labels": {"alertname": name, "env": "production", **labels},
+        "annotations": {"summary": f"{name} in the shop"},
+        "startsAt": (starts_at or now - timedelta(minutes=1)).isoformat(),
+        "endsAt": now.isoformat() if status == "resolved" else "0001-01-01T00:00:00Z",
+    }
+
+
+@pytest.fixture
+def make_house(
+    database: str, shop: Shop, rules: Mapping[str, LoadedRule], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., House]]:
+    """A responder over other rules, or with other settings."""
+    monkeypatch.setenv("TEST_TOKEN", BEARER)
+    monkeypatch.setenv("TEST_READING", shop.url("responder_reading"))
+    monkeypatch.setenv("TEST_WRITING", shop.url("responder_writing"))
+    opened: list[Services] = []
+
+    def make(loaded: Sequence[LoadedRule] = tuple(rules.values()), **changes: Any) -> House:
+        pager, hook = Recorder(), Recorder()
+        settings = replace(_settings(), **changes)
+        services = Services(
+            settings=settings,
+            catalogue=Catalogue(loaded, settings.targets),
+            store=Store(database, 8, __version__),
+            slots=Slots(database),
+            receivers={"pager": pager, "hook": hook},
+            log=make_log(),
+        )
+        services.store.open()
+        opened.append(services)
+        return House(services, shop, pager, hook)
+
+    yield make
+    for services in opened:
+        services.slots.close()
+        services.store.close()
+
+
+@pytest.fixture
+def house(make_house: Callable[..., House], rules: Mapping[str, LoadedRule]) -> House:
+    """A responder with the shipped rules, promoted to act."""
+    made = make_house()
+    for rule in rules.values():
+        made.promote(rule)
+    return made
+
+
+def _settings() -> Settings:
+    reading, writing = Secret(("env:TEST_READING",)), Secret(("env:TEST_WRITING",))
+    return Settings(
+        database=Secret(("env:UNUSED",)),
+        token_keys=Secret(("env:UNUSED",)),
+        autonomy=Autonomy.ACT,
+        sources={
+            "prometheus": Source("prometheus", "alertmanager", bearer=Secret(("env:TEST_TOKEN",)))
+        },
+        targets={
+            "shop_eu": Target(
+                "shop_eu", "shop", [parse_matcher('env="production"')], reading, writing
+            )
+        },
+        routes=(Route(("pager",), page=True), Route(("hook",))),
+    )
