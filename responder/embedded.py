@@ -240,13 +240,21 @@ class LocalPostgres:
         )
 
     def _as_server(self, *command: str | Path) -> list[str]:
-        arguments = (*(self._account or ("", "")), os.getpid(), *command)
-        return [sys.executable, "-I", "-S", "-c", _LAUNCH, *map(str, arguments)]
+        return tied(*command, account=self._account)
 
     def _give(self, *paths: Path) -> None:
         if self._account:
             for path in paths:
                 os.chown(path, *self._account, follow_symlinks=False)
+
+
+def tied(*command: str | Path, account: tuple[int, int] | None = None) -> list[str]:
+    """The command so that on Linux it gets SIGINT when the thread that started it ends.
+
+    account: user and group to run it as, for root.
+    """
+    arguments = (*(account or ("", "")), os.getpid(), *command)
+    return [sys.executable, "-I", "-S", "-c", _LAUNCH, *map(str, arguments)]
 
 
 def _account() -> tuple[int, int] | None:

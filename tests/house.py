@@ -86,13 +86,23 @@ class House:
 
     def run_jobs(self) -> None:
         """Run what is queued until nothing is left, as a worker would."""
-        while jobs := self.jobs():
-            for job in jobs:
-                self.sql("DELETE FROM responder_jobs.procrastinate_jobs WHERE id = %s", job["id"])
-                if job["task_name"] == "triage":
-                    triage(self.services, UUID(job["args"]["delivery"]))
-                else:
-                    walk(self.services, UUID(job["args"]["incident"]), 0)
+        while self.run_triage() or self.run_walks():
+            pass
+
+    def run_triage(self) -> int:
+        """Run the triage that is queued; returns how many deliveries."""
+        return self._run("triage", lambda args: triage(self.services, UUID(args["delivery"])))
+
+    def run_walks(self) -> int:
+        """Run the walks that are queued; returns how many."""
+        return self._run("walk", lambda args: walk(self.services, UUID(args["incident"]), 0))
+
+    def _run(self, task: str, work: Callable[[dict[str, str]], object]) -> int:
+        jobs = [job for job in self.jobs() if job["task_name"] == task]
+        for job in jobs:
+            self.sql("DELETE FROM responder_jobs.procrastinate_jobs WHERE id = %s", job["id"])
+            work(job["args"])
+        return len(jobs)
 
     def settle(self) -> None:
         """Jobs, timers that are due, and messages."""

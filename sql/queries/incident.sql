@@ -96,10 +96,14 @@ WHERE id = %(id)s AND stage = %(stage)s AND attempt = %(attempt)s
 RETURNING *;
 
 -- name: start_again
--- Something happened during the walk: once more from the beginning.
-UPDATE incident SET again = false, looked_again = 0, stage = 'diagnose'
+-- Something happened during the walk: once more from the beginning, with answers of its own.
+UPDATE incident SET again = false, looked_again = 0, stage = 'diagnose', attempt = attempt + 1
 WHERE id = %(id)s AND stage = %(stage)s AND attempt = %(attempt)s
 RETURNING *;
+
+-- name: wake_walk
+-- A walk that a timer starts; nothing when one is under way.
+UPDATE incident SET walking = true WHERE id = %(id)s AND NOT walking AND stage <> 'done' RETURNING *;
 
 -- name: set_findings
 -- What the diagnosis found, with the version of the rule that found it.

@@ -1,0 +1,57 @@
+"""What the demo does in databases by itself: it makes them, and plays the shop's own software."""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from responder.domain.shipped import shipped
+from responder.domain.statements import parse_statements
+from responder.embedded import LocalPostgres
+
+#: What is caught by those who go on without the database, for example while it is stopped.
+DatabaseError = psycopg.Error
+
+_FOLDER = shipped("sql") / "demo"
+_SCENES = parse_statements((_FOLDER / "scenes.sql").read_text(encoding="utf-8"), "scenes.sql")
+
+
+def make_database(server: LocalPostgres, name: str) -> str:
+    """The URL of a database of this name, which is made when it is missing."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        try:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except psycopg.errors.DuplicateDatabase:
+            pass
+    return server.url(name)
+
+
+def make_shop(url: str, passwords: dict[str, str]) -> None:
+    """The shop's tables and rows in an empty database; passwords: by role, set for the server."""
+    with psycopg.connect(url) as connection:
+        for name in ("shop.sql", "shop_rows.sql"):
+            connection.execute((_FOLDER / name).read_bytes())
+        for role, password in passwords.items():
+            statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
+            connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+
+
+class Session:
+    """A connection of the shop's software; each scene is committed at once. DatabaseError."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._connection = psycopg.connect(
+            url, autocommit=True, row_factory=dict_row, connect_timeout=2, application_name=name
+        )
+
+    def play(self, scene: str, **parameters: Any) -> list[dict[str, Any]]:
+        """One statement of sql/demo/scenes.sql; its rows."""
+        cursor = self._connection.execute(_SCENES[scene].sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
