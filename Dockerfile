@@ -15,7 +15,8 @@ RUN python -m hatchling build -t wheel -d dist \
  && /opt/responder/bin/python -m pip install --no-deps dist/*.whl
 
 FROM python:3.11-slim
-ENV PATH=/opt/responder/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/responder/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    RESPONDER_BIND=0.0.0.0:8000
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent responder
 COPY --from=build /opt/responder /opt/responder
 USER 10001:10001

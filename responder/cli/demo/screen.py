@@ -1,0 +1,74 @@
+"""The story on a terminal: calm, aligned, readable without colours and at three in the morning."""
+
+import os
+import textwrap
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+
+WIDTH = 90
+_LABEL = 11
+
+
+class Screen:
+    """Lines `label  text`; colours only on a terminal, and not with NO_COLOR."""
+
+    def __init__(self) -> None:
+        self._color = False if os.environ.get("NO_COLOR") else None
+
+    def title(self, text: str, aside: str = "") -> None:
+        self._echo("")
+        self._echo(click.style(text, bold=True) + aside.rjust(WIDTH - len(text)))
+        self._echo(click.style("─" * WIDTH, dim=True))
+
+    def line(self, label: str, text: str) -> None:
+        """One labelled text, wrapped under itself."""
+        wrapped = textwrap.wrap(text, WIDTH - _LABEL - 2) or [""]
+        for index, part in enumerate(wrapped):
+            shown = (label if index == 0 else "").ljust(_LABEL)
+            self._echo(f"  {click.style(shown, dim=True)}{part}")
+
+    def raw(self, text: str) -> None:
+        """A command to copy, which must not be wrapped."""
+        self._echo(f"  {text}")
+
+    def good(self, label: str, text: str) -> None:
+        self.line(label, click.style("✓ ", fg="green") + text)
+
+    def bad(self, label: str, text: str) -> None:
+        self.line(label, click.style("✗ ", fg="red", bold=True) + text)
+
+    def note(self, text: str) -> None:
+        self.line("", text)
+
+    def trail(self, events: Iterable[Mapping[str, Any]], since: datetime) -> None:
+        """Each step with its time since the alert was received."""
+        label = "trail"
+        for event in events:
+            ms = (datetime.fromisoformat(event["at"]) - since).total_seconds() * 1000
+            text = f"{ms:+8,.0f} ms  {event['what']:<13} {_told(event)}"
+            shown = text if len(text) <= WIDTH - _LABEL else text[: WIDTH - _LABEL - 1] + "…"
+            self._echo(f"  {click.style(label.ljust(_LABEL), dim=True)}{shown}".rstrip())
+            label = ""
+
+    def _echo(self, text: str) -> None:
+        click.echo(text, color=self._color)
+
+
+def _told(event: Mapping[str, Any]) -> str:
+    """What changed, and the one detail that says why."""
+    change = " → ".join(part for part in (event["before"], event["after"]) if part)
+    details = event["details"]
+    if event["what"] == "notification":
+        return f"{change}  {details.get('receiver')}: {details.get('happening')}"
+    names = ("option", "reason", "why", "findings", "counts", "rule", "resolved_by")
+    told = [_text(details[name]) for name in names if details.get(name)]
+    return f"{change}  {', '.join(told)}".rstrip(" ,")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} rows of {name}" for name, count in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,167 @@
+"""How the story is told: alerts are posted, incidents shown, and every promise is looked after.
+
+The shop's own tables and the stand-in for the pager are asked too: nobody has to believe the
+responder's word.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from responder.cli.demo.alerts import Alarm
+from responder.cli.demo.api import Api, DidNotHappen, Document, Posted, until
+from responder.cli.demo.databases import DatabaseError
+from responder.cli.demo.screen import Screen
+from responder.cli.demo.world import World
+
+#: Promise 4: a page leaves within this time, whatever else happens.
+PAGE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """An alert that was posted: what was said of it, and when we had it, by the database's clock."""
+
+    alarm: Alarm
+    posted: Posted
+    received: datetime
+    outcome: str
+    incident: str
+
+
+class Story:
+    """missed: what did not happen; pages: alert, ms until its page, ms of its slowest question."""
+
+    def __init__(self, world: World, api: Api, screen: Screen) -> None:
+        self.world, self.api, self.screen = world, api, screen
+        self.missed: list[str] = []
+        self.pages: list[tuple[str, float, float]] = []
+        self._chapters = 0
+
+    @contextmanager
+    def chapter(self, title: str) -> Iterator[None]:
+        """One chapter; what goes wrong in it is told, and the story goes on."""
+        self._chapters += 1
+        self.screen.title(f"{self._chapters}  {title}")
+        try:
+            yield
+        except (DidNotHappen, DatabaseError) as error:
+            self.expect(False, f"{title}: {' '.join(str(error).split())}")
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Something that must be so, said aloud."""
+        if holds:
+            self.screen.good("", what)
+        else:
+            self.missed.append(what)
+            self.screen.bad("missed", what)
+
+    def alarm(self, name: str, summary: str, **labels: str) -> Alarm:
+        """An alarm of the production shop that has just begun to fire."""
+        told = {"alertname": name, "env": "production", "job": "shop", **labels}
+        return Alarm(told, summary, datetime.now(UTC))
+
+    def fire(self, alarm: Alarm) -> Told:
+        """Alertmanager posts it; says which incident it opened or joined."""
+        posted = self.api.post(alarm.firing())
+        outcome = self.api.outcome(posted)
+        received = datetime.fromisoformat(outcome["received_at"])
+        labels = " ".join(f'{name}="{alarm.labels[name]}"' for name in ("severity", "env"))
+        self.screen.line("alert", f"{alarm.labels['alertname']} {labels}")
+        self.screen.line("", f"acknowledged in {posted.ms:.0f} ms; incident {outcome['outcome']}")
+        if outcome["incident_id"] is None:
+            raise DidNotHappen(f"the alert opens or joins an incident: {outcome['note']}")
+        return Told(alarm, posted, received, outcome["outcome"], outcome["incident_id"])
+
+    def resolve(self, *told: Told) -> None:
+        """Alertmanager says that it is over; the incident is done with its last alert."""
+        for each in told:
+            self.api.post(each.alarm.resolved(datetime.now(UTC)))
+        incident = self.api.incident_when(
+            told[-1].incident,
+            "the incident is done when its last alert is over",
+            lambda document: document["incident"]["stage"] == "done",
+        )["incident"]
+        self.screen.line("over", f"Alertmanager says resolved: {incident['status']}, done")
+
+    def decided(self, told: Told, reason: str) -> Document:
+        """The incident once it was decided for this reason, shown."""
+
+        def holds(document: Document) -> bool:
+            decision = document["decision"]
+            return bool(decision and decision["reason"] == reason and _rests(document))
+
+        document = self.api.incident_when(told.incident, f"a decision for {reason}", holds)
+        self.show(document)
+        return document
+
+    def show(self, document: Document) -> None:
+        """Cause and decision, in the responder's own words."""
+        answers, decision = document["diagnosis"], document["decision"]
+        slowest = max((answer["ms"] for answer in answers), default=0)
+        if answers:
+            asked = f"{len(answers)} questions on {document['incident']['target']}"
+            self.screen.line("asked", f"{asked}, at once; the slowest took {slowest:.0f} ms")
+        for finding in document["findings"]:
+            self.screen.line("found", f"{finding['name']}: {finding['summary']}")
+        self.screen.line("decided", f"{decision['action']} ({decision['reason']})")
+        self.screen.line("", decision["sentence"])
+
+    def page(self, told: Told) -> Document:
+        """What the pager got for it, which must carry the cause and must not be late."""
+        key = self.api.incident(told.incident)["incident"]["dedup_key"]
+
+        def look() -> Document | None:
+            return next(iter(self.heard("pagerduty", told, dedup_key=key)), None)
+
+        event = until("the pager has the page", look, PAGE_SECONDS + 2)
+        seconds = (datetime.fromisoformat(event["at"]) - told.posted.at).total_seconds()
+        document = self.api.incident(told.incident)
+        slowest = max(answer["ms"] for answer in document["diagnosis"])
+        self.pages.append((told.alarm.labels["alertname"], seconds * 1000, slowest))
+        self.screen.line("pager", event["payload"]["summary"])
+        self.screen.line("", f"{event['event_action']} {event['dedup_key']}")
+        self.expect(seconds < PAGE_SECONDS, f"the page was there {seconds:.2f} s after the alert")
+        cause = event["payload"]["custom_details"].get("cause", [])
+        self.expect(bool(cause), "and it already names the cause")
+        return event
+
+    def heard(self, kind: str, told: Told, **wanted: Any) -> list[Document]:
+        """What the stand-in got of this kind since the alert was posted."""
+        return [
+            event
+            for event in self.world.pager.received()[kind]
+            if datetime.fromisoformat(event["at"]) >= told.posted.at
+            and all(event.get(name) == value for name, value in wanted.items())
+        ]
+
+    def show_webhook(self, told: Told) -> None:
+        """What the chat, or whatever listens at the other end, was told of this incident."""
+
+        def look() -> list[str] | None:
+            types = [
+                event["type"].removeprefix("incident.")
+                for event in self.heard("webhook", told)
+                if event["data"]["incident"]["id"] == told.incident
+            ]
+            return types or None
+
+        types = until("the webhook hears of it", look)
+        said = ", ".join(f"{count} x {name}" for name, count in Counter(types).items())
+        self.screen.line("webhook", f"signed messages: {said}")
+
+    def show_trail(self, told: Told) -> None:
+        """Every step since the alert came, as the audit has it."""
+        events = [
+            event
+            for event in self.api.events(told.incident)
+            if datetime.fromisoformat(event["at"]) >= told.received
+        ]
+        self.screen.trail(events, told.received)
+
+
+def _rests(document: Document) -> bool:
+    return document["incident"]["stage"] == "watch"

@@ -1,0 +1,100 @@
+"""The pages say what the code knows: no value, call or command is missing there."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from responder.cli import main
+from responder.domain.actor import ActorKind
+from responder.domain.alert import AlertOutcome, DeliveryOutcome
+from responder.domain.answer import AnswerStatus, ErrorKind
+from responder.domain.decision import REASONS, Action, Autonomy
+from responder.domain.fix import FixStatus, Verification
+from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
+from responder.domain.notification import Happening, NotificationStatus
+from responder.domain.severity import Severity
+from responder.web.api import api
+from responder.web.health import health
+from responder.web.webhooks import webhooks
+
+DOCS = Path(__file__).parent.parent / "docs"
+LISTS = {
+    "severity": Severity,
+    "outcome of a delivery": DeliveryOutcome,
+    "outcome of an alert": AlertOutcome,
+    "status of an incident, for people": IncidentStatus,
+    "stage of an incident, for the engine": Stage,
+    "who resolved it": ResolvedBy,
+    "status of an answer": AnswerStatus,
+    "kind of error": ErrorKind,
+    "action of a decision": Action,
+    "autonomy of a rule": Autonomy,
+    "status of a fix": FixStatus,
+    "verification of a fix": Verification,
+    "status of a notification": NotificationStatus,
+    "what a notification tells": Happening,
+    "actor": ActorKind,
+}
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of all table rows of a page."""
+    lines = (DOCS / page).read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+
+
+@pytest.mark.parametrize("word", LISTS)
+def test_words_are_the_closed_lists(word: str) -> None:
+    (cells,) = [cells for cells in rows("words.md") if cells[0] == word]
+    assert cells[1] == " ".join(f"`{value}`" for value in LISTS[word])
+
+
+def test_words_have_every_reason_under_its_action() -> None:
+    told = {(cells[0], cells[1].strip("`")) for cells in rows("words.md") if cells[0] in set(Action)}
+    assert told == {(action, reason) for action, reasons in REASONS.items() for reason in reasons}
+
+
+def commands(group: click.Group, prefix: str = "responder") -> list[str]:
+    found = []
+    for name, command in group.commands.items():
+        nested = isinstance(command, click.Group)
+        found += commands(command, f"{prefix} {name}") if nested else [f"{prefix} {name}"]
+    return found
+
+
+@pytest.mark.parametrize("command", commands(main))
+def test_each_command_is_in_the_table(command: str) -> None:
+    words = command.split()
+    page = (DOCS / "api.md").read_text()
+    assert any(
+        words[1] in line and words[-1] in line
+        for line in page.splitlines()
+        if line.startswith("| `responder")
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/webhooks/{source}", "/v1/deliveries/{id}", "/v1/incidents/{id}/events", "/metrics"],
+)
+def test_paths_are_in_the_table(path: str) -> None:
+    assert path in (DOCS / "api.md").read_text()
+
+
+def test_every_view_is_in_the_table() -> None:
+    page = (DOCS / "api.md").read_text()
+    views = {
+        rule.split("<")[0].rstrip("/").rsplit("/", 1)[-1] or rule
+        for blueprint in (api, health, webhooks)
+        for rule in _rules(blueprint)
+    }
+    assert {view for view in views if view not in page} == set()
+
+
+def _rules(blueprint: object) -> list[str]:
+    from flask import Flask
+
+    app = Flask("documented")
+    app.register_blueprint(blueprint)  # type: ignore[arg-type]
+    return [rule.rule for rule in app.url_map.iter_rules() if rule.endpoint != "static"]
