@@ -12,6 +12,7 @@ from responder.domain.incident import Incident, Stage
 from responder.pipeline.decide import decide
 from responder.pipeline.diagnose import diagnose
 from responder.pipeline.fix import abandon, fix, hand_over
+from responder.pipeline.pages import deliver
 from responder.pipeline.services import Services
 from responder.pipeline.verify import verify
 from responder.pipeline.watch import watch
@@ -40,7 +41,10 @@ def walk(services: Services, incident_id: UUID, tries: int) -> None:
         if incident is not None and tries >= TRIES:
             incident = _give_up(services, incident)
         while incident is not None:
-            incident = STAGES[incident.stage](incident, services)
+            stage, pages = incident.stage, incident.severity.pages
+            incident = STAGES[stage](incident, services)
+            if stage == Stage.PLAN and pages:
+                deliver(services, page=True)  # its page waited for the diagnosis
     except Fenced:
         services.log.info("walk taken over by another worker", incident=str(incident_id))
 

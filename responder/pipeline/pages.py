@@ -27,6 +27,8 @@ EVERY = 0.25
 #: An attempt to page may last so long; its lease ends soon after, and another process goes on.
 PAGE_TIMEOUT = 0.9
 PAGE_LEASE = timedelta(seconds=1)
+#: A delivery that is so much overdue is in the hands of somebody who is stuck.
+STUCK_AFTER = timedelta(seconds=0.75)
 OTHER_TIMEOUT = 15.0
 OTHER_LEASE = timedelta(seconds=30)
 #: A message that is no page is given up after so many attempts; a page is tried for ever.
@@ -78,22 +80,29 @@ def watch_messages(services: Services) -> None:
 
 
 def triage_due(services: Services) -> None:
-    """P0/P1 deliveries that no worker has taken in time; when triage fails, a bare page leaves."""
+    """P0/P1 deliveries that no worker has taken in time.
+
+    When triage fails, or whoever has it in hand is stuck, a bare page leaves.
+    """
     with services.store.transaction() as tx:
-        due = [row["id"] for row in tx.all("due_deliveries")]
-    for delivery_id in due:
+        due = tx.all("due_deliveries", stuck_after=STUCK_AFTER)
+    for row in due:
         try:
-            triage(services, delivery_id)
-        except StoreAway:
-            raise
+            taken = triage(services, row["id"], hurry=True)
+            failed = False
+        except StoreAway:  # or a lock that somebody holds too long: overdue decides
+            taken = failed = False
         except Exception:  # whatever is wrong with it, somebody must be woken
-            services.log.exception("triage failed; a bare page leaves", delivery=str(delivery_id))
-            _page_barely(services, delivery_id)
+            services.log.exception("triage failed; a bare page leaves", delivery=str(row["id"]))
+            taken, failed = False, True
+        if failed or (row["stuck"] and not taken):
+            _page_barely(services, row["id"], over=failed)
 
 
-def _page_barely(services: Services, delivery_id: UUID) -> None:
+def _page_barely(services: Services, delivery_id: UUID, over: bool) -> None:
+    """One page for each P0/P1 key in the delivery; `over`: the watch need not come back to it."""
     with services.store.transaction() as tx:
-        row = tx.maybe("lock_delivery", id=delivery_id)
+        row = tx.maybe("untriaged_delivery", id=delivery_id)
         if row is None:
             return
         for plain in row["notices"]:
@@ -103,7 +112,8 @@ def _page_barely(services: Services, delivery_id: UUID) -> None:
                 if identity.severity.pages:
                     told = bare_document(services, alert, identity, row["received_at"].isoformat())
                     bare_page(services, tx, identity.key, told, alert.labels, identity.severity)
-        tx.run("postpone_page", id=delivery_id)
+        if over:
+            tx.run("postpone_page", id=delivery_id)
 
 
 def deliver(services: Services, page: bool) -> int:

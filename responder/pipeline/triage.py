@@ -44,9 +44,14 @@ class _Batch:
         return Actor(ActorKind.SENDER, self.source)
 
 
-def triage(services: Services, delivery_id: UUID) -> bool:
-    """Give every alert of a delivery its outcome; False when somebody else has it in hand."""
+def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
+    """Give every alert of a delivery its outcome; False when somebody else has it in hand.
+
+    hurry: do not wait long for locks, a page depends on it; then StoreAway.
+    """
     with services.store.transaction() as tx:
+        if hurry:
+            tx.run("hurry")
         row = tx.maybe("lock_delivery", id=delivery_id)
         if row is None:
             return False

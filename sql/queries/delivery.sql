@@ -25,6 +25,14 @@ FROM delivery
 WHERE id = %(id)s AND triaged_at IS NULL
 FOR UPDATE SKIP LOCKED;
 
+-- name: untriaged_delivery
+-- The same without a lock, for a page that cannot wait for whoever has it in hand.
+SELECT received_at, notices FROM delivery WHERE id = %(id)s AND triaged_at IS NULL;
+
+-- name: hurry
+-- Locks are not waited for in this transaction.
+SELECT set_config('lock_timeout', '300ms', true), set_config('statement_timeout', '1s', true);
+
 -- name: finish_delivery
 -- Every alert of it has its outcome now.
 UPDATE delivery SET triaged_at = %(now)s WHERE received_at = %(received_at)s AND id = %(id)s;
@@ -36,7 +44,7 @@ WHERE received_at = %(received_at)s AND id = %(id)s;
 
 -- name: due_deliveries
 -- Deliveries with a P0 or P1 that no worker has triaged in time.
-SELECT id FROM delivery
+SELECT id, page_due_at <= %(now)s - %(stuck_after)s::interval AS stuck FROM delivery
 WHERE triaged_at IS NULL AND page_due_at <= %(now)s
 ORDER BY page_due_at
 LIMIT 20;

@@ -1,0 +1,52 @@
+"""A worker that stopped in the middle of triage holds its locks; the page leaves all the same."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from responder.pipeline.pages import deliver, triage_due
+from tests.house import House, alert
+
+
+@contextmanager
+def locked(house: House, statement: str) -> Iterator[None]:
+    """Somebody holds these rows and does not go on."""
+    with psycopg.connect(house.services.store.url) as other:
+        other.execute("SET search_path = responder")
+        other.execute(statement)
+        yield
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("SELECT FROM delivery FOR UPDATE", id="the delivery"),
+        pytest.param("LOCK TABLE condition", id="the conditions"),
+    ],
+)
+def test_a_bare_page_leaves_and_is_adopted(house: House, statement: str) -> None:
+    house.post(alert("DatabaseDown", severity="critical"))
+    house.later(timedelta(seconds=2))
+    with locked(house, statement):
+        triage_due(house.services)
+        triage_due(house.services)
+        deliver(house.services, page=True)
+        (message,) = house.pager.got
+        assert message.document["incident"]["title"] == "DatabaseDown in the shop"
+        assert message.document["incident"]["id"] is None
+    house.settle()
+    assert len(house.pager.got) == 1, "the incident adopts the page that left"
+    (row,) = house.sql("SELECT incident_id FROM notification WHERE page")
+    assert row["incident_id"] == house.incident().id
+    assert house.outcomes() == ["opened"]
+
+
+def test_a_triage_that_is_only_slow_is_left_alone(house: House) -> None:
+    house.post(alert("DatabaseDown", severity="critical"))
+    house.later(timedelta(seconds=1.2))
+    with locked(house, "SELECT FROM delivery FOR UPDATE"):
+        triage_due(house.services)
+        assert house.sql("SELECT FROM notification") == []
