@@ -13,7 +13,7 @@ from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
 from responder.store.migrations import migrate
 
-pytest_plugins = ["tests.shop", "tests.house"]
+pytest_plugins = ["tests.shop", "tests.house", "tests.site"]
 
 _numbers = count(1)
 

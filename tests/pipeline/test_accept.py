@@ -1,0 +1,177 @@
+"""Commit, then acknowledge: what is kept of a request, and what is not."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from responder.domain.alert import Malformed
+from responder.pipeline.accept import UnknownSource, accept, parse_only, refuse
+from responder.sources import Request, Unauthenticated, Unreadable
+from responder.store import Refused
+from tests.house import BEARER, House, alert
+
+AUTHORIZED = {"authorization": f"Bearer {BEARER}", "content-type": "application/json"}
+
+
+def request(payload: Any, **headers: str) -> Request:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return Request({**AUTHORIZED, **headers}, body)
+
+
+def deliveries(house: House) -> list[dict[str, Any]]:
+    return house.sql("SELECT * FROM delivery ORDER BY id")
+
+
+def events(house: House) -> list[dict[str, Any]]:
+    return house.sql("SELECT * FROM audit_event ORDER BY id")
+
+
+def align(house: House) -> None:
+    """The minute has just begun, so that a test that counts minutes does not cross one."""
+    with house.services.store.transaction() as tx:
+        house.later(timedelta(seconds=60 - tx.now.second))
+
+
+@pytest.mark.parametrize(
+    "payload, outcome, told, kept, waits",
+    [
+        ({"alerts": [alert("A"), alert("B")]}, "accepted", (2, 0), 2, True),
+        ({"alerts": [alert("A"), {"status": "firing"}]}, "accepted", (1, 1), 2, True),
+        ({"alerts": ["nonsense"]}, "accepted", (0, 1), 1, True),
+        ({"alerts": []}, "accepted", (0, 0), 0, False),
+        ({"hello": "world"}, "quarantined", (0, 1), 0, False),
+        ([1, 2], "quarantined", (0, 1), 0, False),
+    ],
+)
+def test_what_becomes_of_a_delivery(
+    house: House, payload: Any, outcome: str, told: tuple[int, int], kept: int, waits: bool
+) -> None:
+    sent = request(payload, **{"user-agent": "test/1", "x-secret": "hush"})
+    accepted = accept(house.services, "prometheus", sent)
+
+    (row,) = deliveries(house)
+    assert (accepted.delivery, accepted.outcome) == (row["id"], outcome)
+    assert (accepted.alerts, accepted.quarantined) == told
+    assert row["outcome"] == outcome
+    assert row["alert_count"] == len(row["notices"]) == kept
+    assert bytes(row["body"]) == sent.body
+    assert (row["triaged_at"] is None) == waits
+    assert len(house.jobs()) == waits
+    assert bool(row["note"]) == (outcome == "quarantined")
+    assert row["headers"] == {"content-type": "application/json", "user-agent": "test/1"}
+    assert house.gap() == (0, 0)
+
+
+def test_no_credential_is_kept(house: House) -> None:
+    house.post(alert("A"))
+    (row,) = deliveries(house)
+    assert BEARER not in str({**row, "body": bytes(row["body"])})
+
+
+def test_the_same_body_twice_is_two_deliveries(house: House) -> None:
+    """A monitor without timestamps says the same bytes for fire, resolve, fire."""
+    said = request({"alerts": [alert("A")]})
+    first = accept(house.services, "prometheus", said)
+    second = accept(house.services, "prometheus", said)
+    assert first.delivery != second.delivery
+    assert [row["outcome"] for row in deliveries(house)] == ["accepted", "accepted"]
+
+
+@pytest.mark.parametrize(
+    "name, status, severity, pages",
+    [
+        ("ShopifyQueueStuck", "firing", "warning", False),
+        ("ShopifyQueueStuck", "firing", "critical", True),
+        ("ShopifyQueueStuck", "firing", "error", True),
+        ("ShopifyQueueStuck", "resolved", "critical", False),
+        ("ShopifyQueueStuck", "firing", "quite bad", False),
+        ("DatabaseDown", "firing", "info", True),
+        ("DatabaseDown", "resolved", "critical", False),
+        ("NobodyAnswersThis", "firing", "critical", True),
+        ("NobodyAnswersThis", "firing", "warning", False),
+        ("NobodyAnswersThis", "firing", "", False),
+    ],
+)
+def test_a_page_is_due_one_second_after_acceptance_for_what_fires_at_p0_and_p1(
+    house: House, name: str, status: str, severity: str, pages: bool
+) -> None:
+    house.post(alert("Harmless", severity="info"), alert(name, status, severity=severity))
+    (row,) = deliveries(house)
+    if pages:
+        assert row["page_due_at"] - row["received_at"] == timedelta(seconds=1)
+    else:
+        assert row["page_due_at"] is None
+
+
+@pytest.mark.parametrize(
+    "severity, queue, priority", [("critical", "urgent", 4), ("warning", "normal", 2)]
+)
+def test_a_delivery_has_one_job_however_many_alerts_it_brings(
+    house: House, severity: str, queue: str, priority: int
+) -> None:
+    accepted = house.post(*(alert("A", severity=severity, number=str(n)) for n in range(5)))
+    (job,) = house.sql("SELECT * FROM procrastinate_jobs")
+    assert job["args"] == {"delivery": str(accepted.delivery)}
+    assert (job["queue_name"], job["priority"]) == (queue, priority)
+
+
+def test_a_transaction_that_fails_keeps_nothing(house: House) -> None:
+    house.sql("ALTER TABLE procrastinate_jobs ADD CONSTRAINT broken CHECK (false) NOT VALID")
+    with pytest.raises(Refused):
+        house.post(alert("A"))
+    assert deliveries(house) == []
+    assert events(house) == []
+
+
+@pytest.mark.parametrize(
+    "source, headers, body, error",
+    [
+        ("nobody", AUTHORIZED, b"{}", UnknownSource),
+        ("prometheus", {}, b"{}", Unauthenticated),
+        ("prometheus", {"authorization": "Bearer wrong"}, b"{}", Unauthenticated),
+        ("prometheus", {"authorization": "Bearer wrong"}, b"not json", Unauthenticated),
+        ("prometheus", AUTHORIZED, b"not json", Unreadable),
+        ("prometheus", AUTHORIZED, b"\xff", Unreadable),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(
+    house: House, source: str, headers: dict[str, str], body: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        accept(house.services, source, Request(headers, body))
+    assert deliveries(house) == []
+    assert house.jobs() == []
+
+
+def test_refusals_are_one_event_per_source_address_reason_and_minute(house: House) -> None:
+    align(house)
+    for _ in range(3):
+        refuse(house.services, "prometheus", "10.0.0.1", "Unauthenticated")
+    assert len(events(house)) == 1
+    refuse(house.services, "prometheus", "10.0.0.2", "Unauthenticated")
+    refuse(house.services, "prometheus", "10.0.0.1", "Unreadable")
+    for stranger in ("other", "another", "x" * 5000, "a\0b", "\ud800"):
+        refuse(house.services, stranger, "10.0.0.1", "UnknownSource")
+    assert len(events(house)) == 4
+    house.later(timedelta(minutes=1))
+    refuse(house.services, "prometheus", "10.0.0.1", "Unauthenticated")
+
+    rows = events(house)
+    assert len(rows) == 5
+    assert {row["what"] for row in rows} == {"refused"}
+    assert {row["actor_kind"] for row in rows} == {"sender"}
+    assert [row["actor"] for row in rows].count("unknown") == 1
+    told = {"address": "10.0.0.1", "why": "Unauthenticated", "asked_for": "'prometheus'"}
+    assert rows[0]["details"] == told
+
+
+def test_parse_only_keeps_nothing(house: House) -> None:
+    body = json.dumps({"alerts": [alert("A"), 7]}).encode()
+    known, broken = parse_only(house.services, "prometheus", body)
+    assert known.name == "A"  # type: ignore[union-attr]
+    assert isinstance(broken, Malformed)
+    assert deliveries(house) == []
+    with pytest.raises(UnknownSource):
+        parse_only(house.services, "nobody", body)

@@ -1,0 +1,146 @@
+"""Processes and servers are killed at the worst moment; what was promised holds all the same."""
+
+import threading
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from tests.house import alert
+from tests.site import Site, eventually, kill, restart
+
+EXHAUSTED = """
+INSERT INTO shopify_sync_queue (inventory_item_id, status, retry_count, last_error, created_at)
+SELECT id, 'failed', 3, 'HTTP 503 Service Unavailable', now() - interval '20 minutes'
+FROM intake_items ORDER BY sku LIMIT 7
+"""
+
+
+def starts(site: Site) -> int:
+    """How often a worker began to take jobs."""
+    return site.work.log.read_text().count("worker is ready")
+
+
+def start_worker(site: Site) -> None:
+    before = starts(site)
+    restart(site.work, lambda: starts(site) > before)
+
+
+def diagnosing(shop: psycopg.Connection[Any]) -> bool:
+    row = shop.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'responder_reading'"
+        " AND wait_event_type = 'Lock'"
+    ).fetchone()
+    return row is not None and row[0] > 0
+
+
+def test_a_worker_that_is_killed_in_a_diagnosis_is_replaced(site: Site) -> None:
+    shop_url = site.world.shops["shop"].url
+    with psycopg.connect(shop_url) as shop:
+        shop.execute(EXHAUSTED)
+    with psycopg.connect(shop_url) as holder, psycopg.connect(shop_url, autocommit=True) as shop:
+        holder.execute("LOCK TABLE shopify_sync_queue IN ACCESS EXCLUSIVE MODE")
+        site.post(alert("ShopifyQueueStuck", severity="warning"))
+        eventually(lambda: diagnosing(shop))
+        kill(site.work)
+        (killed,) = site.sql("SELECT now() AS at")
+        holder.rollback()
+    start_worker(site)
+    eventually(lambda: (site.incident("shopify_queue_stuck") or {}).get("stage") == "watch")
+    incident = site.incident("shopify_queue_stuck")
+    assert incident is not None
+    events = site.get(f"/v1/incidents/{incident['id']}/events")["items"]
+    diagnosed = next(event for event in events if event["after"] == "plan")
+    assert datetime.fromisoformat(diagnosed["at"]) - killed["at"] < timedelta(seconds=15)
+    assert [event["after"] for event in events if event["what"] == "fix"] == [
+        "started",
+        "recorded",
+        "committed",
+    ]
+    assert site.gap() == (0, 0)
+
+
+def test_without_any_worker_the_page_leaves_once(site: Site) -> None:
+    kill(site.work)
+    accepted = time.monotonic()
+    assert site.post(alert("CheckoutBroken", severity="critical")).status_code == 202
+    eventually(lambda: site.pages("CheckoutBroken"))
+    assert time.monotonic() - accepted < 3
+    start_worker(site)
+    eventually(
+        lambda: site.sql(
+            "SELECT FROM incident WHERE title LIKE 'CheckoutBroken%%' AND stage = 'watch'"
+        )
+    )
+    time.sleep(1.5)  # a second page would leave within this time
+    assert len(site.pages("CheckoutBroken")) == 1
+    assert site.gap() == (0, 0)
+
+
+def test_our_postgresql_is_stopped(site: Site) -> None:
+    before = site.sql("SELECT count(*) AS deliveries FROM delivery")
+    site.world.ours.stop(keep=True)
+    try:
+        answer = site.post(alert("WhileAway", severity="warning"))
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.json()["type"] == "urn:responder:unavailable"
+        assert requests.get(f"{site.world.url}/readyz", timeout=30).status_code == 503
+        assert requests.get(f"{site.world.url}/healthz", timeout=30).status_code == 200
+    finally:
+        site.world.ours.start()
+    eventually(lambda: requests.get(f"{site.world.url}/readyz", timeout=30).ok)
+    assert site.sql("SELECT count(*) AS deliveries FROM delivery") == before
+    assert site.post(alert("WhileAway", severity="warning")).status_code == 202
+    eventually(
+        lambda: site.sql("SELECT FROM incident WHERE title LIKE 'WhileAway%%' AND stage = 'watch'")
+    )
+    assert site.gap() == (0, 0)
+
+
+def test_everything_is_killed_while_alerts_come_in(site: Site) -> None:
+    """What was answered 202 has its outcome in the end, whatever died meanwhile."""
+    accepted: list[str] = []
+
+    def post(number: int) -> None:
+        for each in range(12):
+            try:
+                answer = site.post(alert("Storm", severity="info", instance=f"{number}-{each}"))
+            except requests.RequestException:
+                continue
+            if answer.status_code == 202:
+                accepted.append(answer.json()["delivery"])
+
+    threads = [threading.Thread(target=post, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(accepted) > 15)
+    kill(site.work)
+    kill(site.serve)
+    for thread in threads:
+        thread.join()
+    restart(site.serve, lambda: _ready(site))
+    start_worker(site)
+    assert len(accepted) > 15
+    eventually(lambda: not site.sql("SELECT FROM delivery WHERE triaged_at IS NULL"))
+    outcomes = site.sql(
+        "SELECT delivery_id::text FROM alert WHERE delivery_id = ANY(%s::uuid[])", accepted
+    )
+    assert sorted(row["delivery_id"] for row in outcomes) == sorted(accepted)
+    eventually(lambda: site.gap() == (0, 0))
+
+
+def _ready(site: Site) -> bool:
+    try:
+        return requests.get(f"{site.world.url}/readyz", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _all_runs_afterwards(site: Site) -> Any:
+    yield
+    if not site.work.running:
+        start_worker(site)
