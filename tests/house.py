@@ -157,7 +157,10 @@ class House:
         return int(row["alerts_gap"]), int(row["incidents_gap"])
 
     def with_settings(self, **changes: Any) -> None:
-        self.services = replace(self.services, settings=replace(self.services.settings, **changes))
+        settings = replace(self.services.settings, **changes)
+        rules = tuple(self.services.catalogue.rules.values())
+        catalogue = Catalogue(rules, settings.targets)
+        self.services = replace(self.services, settings=settings, catalogue=catalogue)
 
     def promote(self, rule: LoadedRule, autonomy: str = "act") -> None:
         with self.services.store.transaction() as tx:

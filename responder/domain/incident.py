@@ -72,10 +72,12 @@ class Incident:
     paged_at: datetime | None
 
 
+#: How severe a fault is called says nothing about which fault it is.
+SEVERITY_LABELS = frozenset({"severity", "level", "priority"})
 #: Labels that never tell faults apart: severities, and what differs between replicas.
 KEYLESS_LABELS = frozenset(
     {
-        *("severity", "level", "priority"),
+        *SEVERITY_LABELS,
         *("replica", "prometheus", "prometheus_replica", "pod", "pod_name", "container_id"),
         *("endpoint", "receive", "__replica__"),
     }

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 _HEADER = re.compile(r"^-- name: *(?P<name>[a-z][a-z0-9_]*) *$", re.MULTILINE)
+_NEARLY = re.compile(r"^-- *name *:.*$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,16 @@ class Statement:
 def parse_statements(text: str, origin: str) -> dict[str, Statement]:
     """The statements of a file by name; ValueError for a second one of a name or no sentence."""
     headers = list(_HEADER.finditer(text))
+    for line in _NEARLY.findall(text):
+        if not _HEADER.fullmatch(line):
+            raise ValueError(
+                f"{origin}: {line!r} names nothing; write it like `-- name: stuck_items`"
+            )
     statements: dict[str, Statement] = {}
-    for header, following in zip(headers, [*headers[1:], None], strict=True):
+    ends = [*(header.start() for header in headers[1:]), len(text)]
+    for header, end in zip(headers, ends, strict=False):  # without headers there is one end more
         name = header["name"]
-        body = text[header.end() : following.start() if following else len(text)].strip()
+        body = text[header.end() : end].strip()
         comment = re.match(r"(?:--[^\n]*\n?)*", body)
         assert comment is not None
         sentence = " ".join(line.lstrip("- ") for line in comment[0].splitlines()).strip()

@@ -11,9 +11,11 @@ from responder.domain.decision import Reason
 from responder.domain.incident import Incident, Stage
 from responder.pipeline.decide import decide
 from responder.pipeline.diagnose import diagnose
-from responder.pipeline.fix import abandon, fix, hand_over
+from responder.pipeline.fix import fix
 from responder.pipeline.pages import deliver
+from responder.pipeline.recover import abandon
 from responder.pipeline.services import Services
+from responder.pipeline.settle import hand_over
 from responder.pipeline.verify import verify
 from responder.pipeline.watch import watch
 from responder.store import Fenced

@@ -147,21 +147,24 @@ def _most_severe(services: Services, notices: Sequence[Alert | Malformed]) -> Se
 def refuse(services: Services, source: str, address: str, why: str) -> None:
     """Count a refused request: one audit event per source, address, reason and minute, no body.
 
+    All names that are not configured count as one source, `unknown`: a stranger may invent many.
     What cannot be recorded because our database is away is lost; the request is refused anyway.
     """
+    name = source if source in services.settings.sources else "unknown"
     try:
         with services.store.transaction() as tx:
             minute = tx.now.replace(second=0, microsecond=0)
-            told = [source[:100], address, why, minute.isoformat()]
+            told = [name, address, why, minute.isoformat()]
             digest = hashlib.sha256(json.dumps(told).encode()).digest()
             tx.record(
                 "refused",
-                Actor(ActorKind.SENDER, source[:100]),
-                subject=f"source {source[:100]}",
+                Actor(ActorKind.SENDER, name),
+                subject=f"source {name}",
                 filed_at=minute,
                 event_id=UUID(bytes=digest[:16]),
                 address=address,
                 why=why,
+                asked_for=ascii(source[:100]),
             )
     except StoreAway:
-        services.log.warning("refused, not recorded", source=source[:100], why=why)
+        services.log.warning("refused, not recorded", source=name, why=why)

@@ -23,12 +23,10 @@ from responder.store.incidents import incident_from_row, step
 BREAKER_LIMIT = 2
 #: Fixes of one rule in one hour.
 HOURLY_LIMIT = 5
-#: How long a P2 that was handed over waits for somebody before it pages.
+#: How long a P2 that was handed over or proposed waits for somebody before it pages.
 UNATTENDED = timedelta(hours=1)
-#: What wakes people at P2 too: a fix that went wrong, and a severity that may well be a P0.
-_PAGING = frozenset(
-    {Reason.FIX_FAILED, Reason.NOT_VERIFIED, Reason.UNKNOWN, Reason.SEVERITY_UNREADABLE}
-)
+#: What wakes people at P2 too: a fix that went wrong.
+_PAGING = frozenset({Reason.FIX_FAILED, Reason.NOT_VERIFIED, Reason.UNKNOWN})
 
 
 def decide(incident: Incident, services: Services) -> Incident | None:
@@ -166,9 +164,11 @@ def hand_to_people(
     tell(services, tx, incident, Happening.UPDATED)
     if incident.severity != Severity.P2:
         return  # P0 and P1 woke them when they were opened, P3 waits for the morning
-    if decision.reason in _PAGING:
+    if incident.severity_unreadable:
+        page(services, tx, incident, tx.now, Reason.SEVERITY_UNREADABLE)  # it may well be a P0
+    elif decision.reason in _PAGING:
         page(services, tx, incident, tx.now, decision.reason)
-    elif decision.action == Action.HAND_OVER:
+    else:
         tx.run("set_timer", id=incident.id, what="unattended", due_at=tx.now + UNATTENDED)
 
 

@@ -3,6 +3,7 @@
 A question that several incidents ask is asked once in 30 s; whoever claims it asks for all.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,7 +56,8 @@ def diagnose(incident: Incident, services: Services) -> Incident | None:
         try:
             findings = conclude(rule, _case(services, incident, asked))
         except RuleFailed as failed:
-            trouble, detail = Reason.RULE_FAILED, str(failed)
+            if trouble != Reason.PARAMETER_MISSING:  # a rule may well fail without it
+                trouble, detail = Reason.RULE_FAILED, str(failed)
         else:
             trouble = "" if trouble == Reason.RULE_FAILED else trouble
     with services.store.transaction() as tx:
@@ -91,16 +93,25 @@ class RuleFailed(Exception):
 def conclude(rule: LoadedRule, case: Case) -> list[Finding]:
     """The rule's findings on these answers; RuleFailed whatever goes wrong in it."""
     try:
-        findings = list(rule.rule.conclude(case))
+        return [_sound(rule, finding) for finding in rule.rule.conclude(case)]
     except Exception as error:  # a rule is somebody's code; the incident must reach a person
-        raise RuleFailed(f"{type(error).__name__}: {error}"[:300]) from error
-    for finding in findings:
-        if not isinstance(finding, Finding):
-            raise RuleFailed(f"conclude() yielded {type(finding).__name__}, not a Finding")
-        unknown = set(finding.offers) - set(rule.options)
-        if unknown:
-            raise RuleFailed(f"{finding.name} offers {', '.join(sorted(unknown))}: no such option")
-    return findings
+        said = f"{type(error).__name__}: {error}"[:300].replace("\0", "")
+        raise RuleFailed(said.encode(errors="replace").decode()) from error
+
+
+def _sound(rule: LoadedRule, finding: object) -> Finding:
+    """The finding, if the plan can read it and our database can keep it."""
+    if not isinstance(finding, Finding):
+        raise TypeError(f"conclude() yielded {type(finding).__name__}, not a Finding")
+    unknown = set(finding.offers) - set(rule.options)
+    if unknown:
+        raise ValueError(f"{finding.name} offers {', '.join(sorted(unknown))}: no such option")
+    if finding.look_again:
+        parse_duration(finding.look_again)
+    written = json.dumps(asdict(finding), allow_nan=False, ensure_ascii=False)
+    if b"\\u0000" in written.encode():
+        raise ValueError(f"{finding.name} holds a NUL character")
+    return finding
 
 
 def _case(services: Services, incident: Incident, asked: Sequence[_Asked]) -> Case:

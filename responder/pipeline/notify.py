@@ -14,27 +14,35 @@ from responder.store import Transaction
 
 def tell(services: Services, tx: Transaction, incident: Incident, happening: Happening) -> None:
     """Tell all who follow the incident; a pager hears the end only of what it was woken for."""
+    if happening in (Happening.ACKNOWLEDGED, Happening.RESOLVED):
+        _let_sleep(tx, incident)
     for receiver, page in _receivers(services, incident):
-        if happening == Happening.UPDATED and page:
-            continue  # a second trigger would not replace the first one's details
+        if page and happening in (Happening.OPENED, Happening.UPDATED):
+            continue  # `page` wakes; a second trigger would not replace the first one's details
         if page and not tx.one("told", incident_id=incident.id, receiver=receiver)["told"]:
             continue
         _write(services, tx, incident, receiver, happening, page=page, due_at=tx.now)
 
 
 def page(
-    services: Services, tx: Transaction, incident: Incident, due_at: datetime, why: str
+    services: Services,
+    tx: Transaction,
+    incident: Incident,
+    due_at: datetime,
+    why: str,
+    risen: bool = False,
 ) -> None:
-    """Wake people: at most once in a flap window, then at its end."""
-    if incident.paged_at is not None:
-        due_at = max(due_at, incident.paged_at + services.settings.flap_window)
+    """Wake people: at most once in a flap window, then at its end; `risen`: in any case."""
+    last = tx.one("last_page", incident_id=incident.id)["at"]
+    if last is not None and not risen:
+        due_at = max(due_at, last + services.settings.flap_window)
     pagers = [receiver for receiver, wakes in _receivers(services, incident) if wakes]
     adopted = tx.all("adopt_bare_pages", key=incident.key, incident_id=incident.id)
     known = {row["receiver"] for row in adopted}
     for receiver in pagers:
         if receiver not in known:
             _write(services, tx, incident, receiver, Happening.OPENED, page=True, due_at=due_at)
-    tx.run("set_paged", id=incident.id, paged_at=due_at)
+    tx.run("set_paged", id=incident.id)
     record(tx, incident, "page", after="due", why=why, receivers=pagers, adopted=sorted(known))
 
 
@@ -60,6 +68,12 @@ def bare_page(
                 document=document,
                 due_at=tx.now,
             )
+
+
+def _let_sleep(tx: Transaction, incident: Incident) -> None:
+    """A page that waits for the end of its flap window is not needed any more."""
+    for row in tx.all("supersede_pages", incident_id=incident.id):
+        record(tx, incident, "notification", before="due", after="superseded", **row)
 
 
 def _receivers(services: Services, incident: Incident) -> Iterator[tuple[str, bool]]:
@@ -94,6 +108,7 @@ def _write(
         receiver=receiver,
         happening=happening,
         page=page,
+        due_at=due_at,
     )
     if waiting is None:
         tx.run(

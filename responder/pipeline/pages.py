@@ -168,7 +168,9 @@ def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> N
 
 def _backoff(attempts: int, page: bool) -> float:
     """A page is tried again at once and then each half minute; the rest waits longer each time."""
-    return min(0.5 * 2.0 ** (attempts - 1), 30.0) if page else 5.0 * 3.0 ** (attempts - 1)
+    if page:
+        return 0.5 * 2.0 ** min(attempts - 1, 6)
+    return 5.0 * 3.0 ** (attempts - 1)
 
 
 def _event(tx: Transaction, row: Mapping[str, Any], after: str, **details: Any) -> None:

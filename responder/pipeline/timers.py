@@ -56,6 +56,8 @@ def _reopen(services: Services, tx: Transaction, incident: Incident) -> None:
         return
     if tx.one("firing_conditions", id=incident.id)["firing"]:
         reopened = reopen(services, tx, incident, _SYSTEM, "it is still firing")
+        if reopened.status == IncidentStatus.RESOLVED:
+            return  # a newer incident of the key is open
         if reopened.severity.pages:
             page(services, tx, reopened, tx.now, "it is still firing")
         nudge(tx, reopened)

@@ -155,13 +155,13 @@ def _place(
         incident = lock_incident(batch.tx, current)
         if incident.status != IncidentStatus.RESOLVED:
             return AlertOutcome.JOINED, _join(batch, incident, alert, identity)
-    row = batch.tx.maybe("lock_open_incident", key=identity.key)
-    if row is not None:
-        return AlertOutcome.JOINED, _join(batch, incident_from_row(row), alert, identity)
-    row = batch.tx.maybe("lock_last_incident", key=identity.key)
+    row = batch.tx.maybe("lock_open_incident", key=identity.key) or batch.tx.maybe(
+        "lock_last_incident", key=identity.key
+    )
     if row is not None:
         last = incident_from_row(row)
-        assert last.resolved_at is not None
+        if last.resolved_at is None:  # also when another delivery reopened it this moment
+            return AlertOutcome.JOINED, _join(batch, last, alert, identity)
         ago = batch.tx.now - last.resolved_at
         if last.resolved_by == ResolvedBy.PERSON and ago < batch.services.settings.reopen_after:
             return AlertOutcome.SUPPRESSED, _suppress(batch, last)
@@ -240,9 +240,10 @@ def _join(
             after=joined.severity,
             declared=alert.severity_word,
         )
-    if joined.severity.pages and (again or not incident.severity.pages):
-        why = "it fires again" if again else "the severity rose"
-        page(batch.services, batch.tx, joined, batch.page_due_at, why)
+    risen = joined.severity.pages and not incident.severity.pages
+    if risen or (again and joined.severity.pages):
+        why = "the severity rose" if risen else "it fires again"
+        page(batch.services, batch.tx, joined, batch.page_due_at, why, risen)
     return nudge(batch.tx, joined) if raised or again else joined
 
 

@@ -9,9 +9,9 @@ from responder.domain.decision import Reason
 from responder.domain.fix import Verification
 from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.domain.notification import Happening
-from responder.pipeline.fix import hand_over
-from responder.pipeline.notify import tell
+from responder.pipeline.notify import page, tell
 from responder.pipeline.services import Services, record
+from responder.pipeline.settle import hand_over
 from responder.pipeline.walking import reopen
 from responder.runbook.rule import Within
 from responder.store.incidents import lock_incident, step
@@ -105,5 +105,7 @@ def _not_held(
             why=why,
         )
         if locked.status == IncidentStatus.RESOLVED:
-            reopen(services, tx, locked, RESPONDER, "the fix did not hold")
+            reopened = reopen(services, tx, locked, RESPONDER, "the fix did not hold")
+            if reopened.severity.pages and reopened.status == IncidentStatus.OPEN:
+                page(services, tx, reopened, tx.now, "the fix did not hold")
     return hand_over(incident, services, Reason.NOT_VERIFIED, why)

@@ -4,14 +4,15 @@ The first wall of promise 2 stands here: an automatic option in p0/ or p1/ is re
 """
 
 import hashlib
-import importlib.util
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from responder.domain.duration import parse_duration
+from responder.domain.incident import SEVERITY_LABELS
 from responder.domain.matcher import Matcher, parse_matcher
 from responder.domain.severity import Severity
 from responder.domain.statements import Statement, parse_statements
@@ -82,11 +83,10 @@ def _load_one(root: Path, path: Path, severity: Severity) -> LoadedRule:
     source = path.read_bytes()
     sql_path = root / "sql" / "rules" / f"{name}.sql"
     sql = sql_path.read_bytes() if sql_path.exists() else b""
-    spec = importlib.util.spec_from_file_location(f"responder_rule_{name}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(f"responder_rule_{name}")
     try:
-        spec.loader.exec_module(module)
+        # Not imported: a cached .pyc may be other code than the bytes that the checksum is of.
+        exec(compile(source, path, "exec"), module.__dict__)
     except Exception as error:  # a rule is somebody's code: whatever it raises is its mistake
         raise RunbookWrong([f"{place}: {type(error).__name__}: {error}"]) from error
     classes = [
@@ -119,6 +119,10 @@ def _mistakes(rule: LoadedRule) -> Iterator[str]:
         yield "answers nothing; write for example answers = ['alertname=\"QueueStuck\"']"
     if not rule.rule.target:
         yield 'names no kind of target; write for example target = "shop"'
+    for name in rule.rule.key or ():
+        label = rule.rule.parameters.get(name)
+        if not SEVERITY_LABELS.isdisjoint(label.names if label else (name,)):
+            yield f"its key has {name}, a severity; one fault is one incident whatever it is called"
     yield from _diagnostic_mistakes(rule)
     for option in rule.rule.options:
         yield from _option_mistakes(rule, option)
@@ -135,6 +139,10 @@ def _diagnostic_mistakes(rule: LoadedRule) -> Iterator[str]:
                 yield f"the statement `{diagnostic.name}` is missing in sql/rules/{rule.name}.sql"
             else:
                 yield from _unbound(rule, diagnostic.name, set(rule.rule.parameters))
+        try:
+            parse_duration(diagnostic.timeout)
+        except ValueError as error:
+            yield f"`{diagnostic.name}`: {error}"
         if diagnostic.after and diagnostic.after not in before:
             yield f"`{diagnostic.name}` comes after `{diagnostic.after}`, which is not before it"
         before.add(diagnostic.name)
@@ -145,6 +153,8 @@ def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
         yield f"option {option.name} is automatic; nothing at {rule.severity} ever is"
     if option.automatic and (option.dangerous or option.outside or not option.transactional):
         yield f"option {option.name} is automatic, so it must be harmless, inside and transactional"
+    if option.automatic and option.run:
+        yield f"option {option.name} is automatic, so it needs a statement, not a command to run"
     if option.automatic and option.asks:
         yield f"option {option.name} is automatic, so nobody is there to be asked"
     try:

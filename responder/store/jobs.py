@@ -19,9 +19,14 @@ _enqueuing = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 def enqueue(transaction: Transaction, task: str, severity: Severity, **arguments: Any) -> None:
     """Put one job beside the change that needs it; P0 goes before P3."""
-    _enqueuing.configure_task(
+    job = _enqueuing.configure_task(
         task,
         connection=transaction.connection,
         queue=URGENT if severity.pages else NORMAL,
         priority=len(Severity) - list(Severity).index(severity),
-    ).defer(**arguments)
+    )
+    try:
+        job.defer(**arguments)
+    except procrastinate.exceptions.ConnectorException as hidden:
+        # Our transaction tells by psycopg's own error whether the database is away.
+        raise hidden.__cause__ or hidden from None

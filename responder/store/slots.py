@@ -15,8 +15,6 @@ from responder.store.queries import QUERIES
 
 #: Diagnosing connections to one target over all hosts; the last one is for P0 and P1 alone.
 READING_SLOTS = 4
-#: A fix and its verification have two of their own.
-WRITING_SLOTS = 2
 _POLL = 0.02
 
 
@@ -38,9 +36,8 @@ class Slots:
 
     @contextmanager
     def writing(self, target: str, patience: float) -> Iterator[bool]:
-        """One slot for a fix or a verification."""
-        names = [f"writing:{target}:{number}" for number in range(WRITING_SLOTS)]
-        with self._any(names, patience) as got:
+        """The one place of a target for a fix, which needs two connections, or a verification."""
+        with self._any([f"writing:{target}"], patience) as got:
             yield got
 
     @contextmanager

@@ -24,7 +24,7 @@ SELECT id, 'update', 'failed', 3,
     (ARRAY[
         'HTTP 503 Service Unavailable',
         'no answer from Shopify within 10 s: timeout',
-        'HTTP 502 Bad Gateway'])[1 + place % 3],
+        'HTTP 502 Bad Gateway'])[1 + mod(place, 3)],
     now() - interval '25 minutes' - interval '20 seconds' * place
 FROM (
     SELECT id, row_number() OVER () AS place

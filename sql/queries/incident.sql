@@ -40,11 +40,12 @@ WHERE id = %(id)s
 RETURNING *;
 
 -- name: reopen_incident
--- It fires again, or its cause is still there: the same incident goes on.
+-- It fires again, or its cause is still there: the same incident goes on, unless a newer one does.
 UPDATE incident
 SET status = 'open', resolved_at = NULL, resolved_by = NULL, acknowledged_at = NULL,
     acknowledged_by = NULL, updates = updates + 1, looked_again = 0
 WHERE id = %(id)s AND status = 'resolved'
+  AND NOT EXISTS (SELECT FROM incident o WHERE o.key = incident.key AND o.status <> 'resolved')
 RETURNING *;
 
 -- name: resolve_incident
@@ -121,8 +122,12 @@ UPDATE incident SET decision_id = %(decision_id)s, looked_again = looked_again +
 WHERE id = %(id)s;
 
 -- name: set_paged
--- When people were woken for it.
-UPDATE incident SET paged_at = %(paged_at)s WHERE id = %(id)s;
+-- When people were, or are about to be, woken for it.
+UPDATE incident
+SET paged_at = (SELECT max(coalesce(sent_at, due_at)) FROM notification
+                WHERE incident_id = %(id)s AND page AND happening = 'opened'
+                  AND status IN ('due', 'sending', 'sent'))
+WHERE id = %(id)s;
 
 -- name: forgotten_walks
 -- Incidents that should be walking and have no live job: what a crash between two systems could leave.

@@ -5,11 +5,25 @@ VALUES (%(id)s, %(incident_id)s, %(key)s, %(receiver)s, %(happening)s, %(page)s,
         clock_timestamp(), %(due_at)s);
 
 -- name: waiting_update
--- A message of this kind that is still to leave will carry the news.
-SELECT id FROM notification
+-- A message of this kind that is still to leave will carry the news, at the earlier of both times.
+UPDATE notification
+SET due_at = CASE WHEN attempts = 0 THEN least(due_at, %(due_at)s) ELSE due_at END
 WHERE incident_id = %(incident_id)s AND receiver = %(receiver)s AND happening = %(happening)s
   AND status = 'due' AND page = %(page)s
-LIMIT 1;
+RETURNING id;
+
+-- name: last_page
+-- When people were, or are about to be, woken for this incident.
+SELECT max(coalesce(sent_at, due_at)) AS at FROM notification
+WHERE incident_id = %(incident_id)s AND page AND happening = 'opened'
+  AND status IN ('due', 'sending', 'sent');
+
+-- name: supersede_pages
+-- Pages that wait for the end of a flap window; one that is due now leaves in any case.
+UPDATE notification SET status = 'superseded'
+WHERE incident_id = %(incident_id)s AND page AND happening = 'opened' AND status = 'due'
+  AND attempts = 0 AND due_at > %(now)s + interval '2 s'
+RETURNING receiver, happening, page;
 
 -- name: told
 -- Whether this receiver was told, or is about to be, that the incident is open.

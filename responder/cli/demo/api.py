@@ -84,6 +84,13 @@ class Api:
         items: list[Document] = self.get(f"/v1/incidents/{incident_id}/events")["items"]
         return items
 
+    def acknowledge(self, incident_id: str) -> None:
+        headers = {"Authorization": f"Bearer {self._world.tokens['operator']}"}
+        path = f"/v1/incidents/{incident_id}/acknowledge"
+        response = self._call("POST", self._world.url + path, headers=headers)
+        if response.status_code != 200:
+            raise DidNotHappen(f"POST {path} was answered with {response.status_code}")
+
     def _call(self, method: str, url: str, **options: Any) -> requests.Response:
         try:
             return self._session.request(method, url, timeout=10, **options)

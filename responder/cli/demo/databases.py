@@ -1,5 +1,6 @@
 """What the demo does in databases by itself: it makes them, and plays the shop's own software."""
 
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -19,11 +20,12 @@ _SCENES = parse_statements((_FOLDER / "scenes.sql").read_text(encoding="utf-8"),
 
 def make_database(server: LocalPostgres, name: str) -> str:
     """The URL of a database of this name, which is made when it is missing."""
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        try:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        except psycopg.errors.DuplicateDatabase:
-            pass
+    statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    with (
+        suppress(psycopg.errors.DuplicateDatabase),
+        psycopg.connect(server.url(), autocommit=True) as connection,
+    ):
+        connection.execute(statement)
     return server.url(name)
 
 

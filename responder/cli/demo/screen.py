@@ -1,6 +1,8 @@
 """The story on a terminal: calm, aligned, readable without colours and at three in the morning."""
 
+import io
 import os
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -17,31 +19,29 @@ class Screen:
 
     def __init__(self) -> None:
         self._color = False if os.environ.get("NO_COLOR") else None
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # arrows on a terminal that has none
 
     def title(self, text: str, aside: str = "") -> None:
         self._echo("")
-        self._echo(click.style(text, bold=True) + aside.rjust(WIDTH - len(text)))
+        self._echo(f"{click.style(text, bold=True)}{aside.rjust(WIDTH - len(text))}".rstrip())
         self._echo(click.style("─" * WIDTH, dim=True))
 
-    def line(self, label: str, text: str) -> None:
+    def line(self, label: str, text: str, mark: str = "") -> None:
         """One labelled text, wrapped under itself."""
-        wrapped = textwrap.wrap(text, WIDTH - _LABEL - 2) or [""]
-        for index, part in enumerate(wrapped):
-            shown = (label if index == 0 else "").ljust(_LABEL)
-            self._echo(f"  {click.style(shown, dim=True)}{part}")
+        for part in textwrap.wrap(text, WIDTH - _LABEL - 2 - 2 * bool(mark)) or [""]:
+            self._echo(f"  {click.style(label.ljust(_LABEL), dim=True)}{mark}{part}".rstrip())
+            label, mark = "", "  " if mark else ""
 
     def raw(self, text: str) -> None:
         """A command to copy, which must not be wrapped."""
         self._echo(f"  {text}")
 
-    def good(self, label: str, text: str) -> None:
-        self.line(label, click.style("✓ ", fg="green") + text)
+    def good(self, text: str) -> None:
+        self.line("", text, click.style("✓ ", fg="green"))
 
-    def bad(self, label: str, text: str) -> None:
-        self.line(label, click.style("✗ ", fg="red", bold=True) + text)
-
-    def note(self, text: str) -> None:
-        self.line("", text)
+    def bad(self, text: str) -> None:
+        self.line("missed", text, click.style("✗ ", fg="red", bold=True))
 
     def trail(self, events: Iterable[Mapping[str, Any]], since: datetime) -> None:
         """Each step with its time since the alert was received."""

@@ -8,11 +8,13 @@ import base64
 import hashlib
 import hmac
 import json
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -31,23 +33,21 @@ Answer = tuple[int, dict[str, Any]]
 class StandIn:
     """Listens on a free port of 127.0.0.1 and keeps what it accepted, and what it refused.
 
-    webhook_secrets: any of them may have signed, as `whsec_<base64>`.
+    webhook_secrets: any of them may have signed, as `whsec_<base64>`; clock: seconds since 1970.
     """
 
-    def __init__(self, webhook_secrets: Sequence[str]) -> None:
+    def __init__(
+        self, webhook_secrets: Sequence[str], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
         self._keys = [base64.b64decode(each.removeprefix("whsec_")) for each in webhook_secrets]
         self._lock = threading.Lock()
         self._calls: dict[str, deque[float]] = {}
         self._kept: dict[str, deque[dict[str, Any]]] = {
             name: deque(maxlen=_KEPT) for name in ("pagerduty", "webhook", "refused")
         }
-        stand_in = self
-
-        class Handler(_Handler):
-            doors = {"/v2/enqueue": stand_in._enqueue, "/webhook": stand_in._hook}
-            received = staticmethod(stand_in.received)
-
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        doors = {"/v2/enqueue": self._enqueue, "/webhook": self._hook}
+        self._server = _Server(("127.0.0.1", 0), partial(_Handler, doors, self.received))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
@@ -70,7 +70,8 @@ class StandIn:
 
     def _keep(self, kind: str, **what: Any) -> None:
         with self._lock:
-            self._kept[kind].append({"at": datetime.now(UTC).isoformat(), **what})
+            at = datetime.fromtimestamp(self._clock(), UTC)
+            self._kept[kind].append({"at": at.isoformat(), **what})
 
     def _refuse(self, path: str, status: int, answer: dict[str, Any]) -> Answer:
         self._keep("refused", path=path, status=status, answer=answer)
@@ -100,7 +101,7 @@ class StandIn:
 
     def _too_many(self, routing_key: str) -> bool:
         """A sliding minute for each integration."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             calls = self._calls.setdefault(routing_key, deque())
             while calls and calls[0] < now - 60:
@@ -126,7 +127,7 @@ class StandIn:
         timestamp = headers.get("webhook-timestamp", "")
         if not identifier or not timestamp.isdigit():
             return "webhook-id or webhook-timestamp is missing"
-        if abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
+        if abs(self._clock() - int(timestamp)) > TOLERANCE_SECONDS:
             return "the timestamp is too old or too new"
         signed = f"{identifier}.{timestamp}.".encode() + body
         right = [_signature(key, signed) for key in self._keys]
@@ -176,18 +177,30 @@ def _payload_mistakes(payload: Mapping[str, Any]) -> list[str]:
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A sender that does not wait for the rest of our answer is no error of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     """The wire: JSON in, JSON out, keep-alive."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    doors: Mapping[str, Any] = {}
-    received: Any = None
+
+    def __init__(
+        self,
+        doors: Mapping[str, Callable[[Mapping[str, str], bytes], Answer]],
+        received: Callable[[], Mapping[str, Any]],
+        *connection: Any,
+    ) -> None:
+        self._doors, self._received = doors, received
+        super().__init__(*connection)  # which answers all requests of the connection
 
     def do_GET(self) -> None:
         if self.path == "/received":
-            self._answer(200, self.received())
+            self._answer(200, self._received())
         else:
             self._answer(404, {"error": "GET /received, POST /v2/enqueue, POST /webhook"})
 
@@ -198,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(411, {"error": "Content-Length is missing"})
             return
         body = self.rfile.read(int(length))
-        door = self.doors.get(self.path)
+        door = self._doors.get(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._answer(*(door(headers, body) if door else (404, {"error": "no such path"})))
 

@@ -4,7 +4,6 @@ The shop's own tables and the stand-in for the pager are asked too: nobody has t
 responder's word.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ PAGE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Told:
-    """An alert that was posted: what was said of it, and when we had it, by the database's clock."""
+    """A posted alert: what became of it; `received` is by the clock of our database."""
 
     alarm: Alarm
     posted: Posted
@@ -49,26 +48,29 @@ class Story:
         try:
             yield
         except (DidNotHappen, DatabaseError) as error:
-            self.expect(False, f"{title}: {' '.join(str(error).split())}")
+            self.expect(False, " ".join(str(error).split()))
 
     def expect(self, holds: bool, what: str) -> None:
         """Something that must be so, said aloud."""
         if holds:
-            self.screen.good("", what)
+            self.screen.good(what)
         else:
             self.missed.append(what)
-            self.screen.bad("missed", what)
+            self.screen.bad(what)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def alarm(self, name: str, summary: str, **labels: str) -> Alarm:
         """An alarm of the production shop that has just begun to fire."""
         told = {"alertname": name, "env": "production", "job": "shop", **labels}
-        return Alarm(told, summary, datetime.now(UTC))
+        return Alarm(told, summary, self.now())
 
     def fire(self, alarm: Alarm) -> Told:
         """Alertmanager posts it; says which incident it opened or joined."""
         posted = self.api.post(alarm.firing())
         outcome = self.api.outcome(posted)
-        received = datetime.fromisoformat(outcome["received_at"])
+        received = moment(outcome["received_at"])
         labels = " ".join(f'{name}="{alarm.labels[name]}"' for name in ("severity", "env"))
         self.screen.line("alert", f"{alarm.labels['alertname']} {labels}")
         self.screen.line("", f"acknowledged in {posted.ms:.0f} ms; incident {outcome['outcome']}")
@@ -79,7 +81,7 @@ class Story:
     def resolve(self, *told: Told) -> None:
         """Alertmanager says that it is over; the incident is done with its last alert."""
         for each in told:
-            self.api.post(each.alarm.resolved(datetime.now(UTC)))
+            self.api.post(each.alarm.resolved(self.now()))
         incident = self.api.incident_when(
             told[-1].incident,
             "the incident is done when its last alert is over",
@@ -101,14 +103,37 @@ class Story:
     def show(self, document: Document) -> None:
         """Cause and decision, in the responder's own words."""
         answers, decision = document["diagnosis"], document["decision"]
-        slowest = max((answer["ms"] for answer in answers), default=0)
         if answers:
-            asked = f"{len(answers)} questions on {document['incident']['target']}"
-            self.screen.line("asked", f"{asked}, at once; the slowest took {slowest:.0f} ms")
+            asked = [answer for answer in answers if answer["status"] != "skipped"]
+            slowest = max((answer["ms"] for answer in asked), default=0)
+            self.screen.line(
+                "asked",
+                f"{len(asked)} of {len(answers)} questions on {document['incident']['target']},"
+                f" at once; the slowest took {slowest:.0f} ms",
+            )
         for finding in document["findings"]:
             self.screen.line("found", f"{finding['name']}: {finding['summary']}")
         self.screen.line("decided", f"{decision['action']} ({decision['reason']})")
         self.screen.line("", decision["sentence"])
+
+    def show_fix(self, told: Told, fix: Document) -> None:
+        """What was changed, one row of it, and how it was verified."""
+        changed = ", ".join(f"{count} rows of {table}" for table, count in fix["counts"].items())
+        self.screen.line("fixed", f"{fix['option']}: {changed}; the first of them:")
+        before = fix["before"][0]
+        after = next(row for row in fix["after"] if row["id"] == before["id"])
+        row = (
+            f"{name} {before[name]} → {after[name] if after[name] is not None else 'none'}"
+            for name in before
+            if before[name] != after[name]
+        )
+        self.screen.line("", ", ".join(row))
+        seconds = (moment(fix["verified_at"]) - told.received).total_seconds()
+        self.screen.line(
+            "verified",
+            f"the cause was asked for once more: {fix['verification']},"
+            f" {seconds:.2f} s after the alert",
+        )
 
     def page(self, told: Told) -> Document:
         """What the pager got for it, which must carry the cause and must not be late."""
@@ -118,7 +143,7 @@ class Story:
             return next(iter(self.heard("pagerduty", told, dedup_key=key)), None)
 
         event = until("the pager has the page", look, PAGE_SECONDS + 2)
-        seconds = (datetime.fromisoformat(event["at"]) - told.posted.at).total_seconds()
+        seconds = (moment(event["at"]) - told.posted.at).total_seconds()
         document = self.api.incident(told.incident)
         slowest = max(answer["ms"] for answer in document["diagnosis"])
         self.pages.append((told.alarm.labels["alertname"], seconds * 1000, slowest))
@@ -134,12 +159,12 @@ class Story:
         return [
             event
             for event in self.world.pager.received()[kind]
-            if datetime.fromisoformat(event["at"]) >= told.posted.at
+            if moment(event["at"]) >= told.posted.at
             and all(event.get(name) == value for name, value in wanted.items())
         ]
 
     def show_webhook(self, told: Told) -> None:
-        """What the chat, or whatever listens at the other end, was told of this incident."""
+        """What whoever listens behind the webhook was told of this incident, until its end."""
 
         def look() -> list[str] | None:
             types = [
@@ -147,21 +172,25 @@ class Story:
                 for event in self.heard("webhook", told)
                 if event["data"]["incident"]["id"] == told.incident
             ]
-            return types or None
+            return types if "resolved" in types else None
 
-        types = until("the webhook hears of it", look)
-        said = ", ".join(f"{count} x {name}" for name, count in Counter(types).items())
-        self.screen.line("webhook", f"signed messages: {said}")
+        types = until("the webhook hears the end of it", look)
+        self.screen.line("webhook", f"signed messages: {', '.join(types)}")
 
     def show_trail(self, told: Told) -> None:
         """Every step since the alert came, as the audit has it."""
         events = [
             event
             for event in self.api.events(told.incident)
-            if datetime.fromisoformat(event["at"]) >= told.received
+            if moment(event["at"]) >= told.received
         ]
         self.screen.trail(events, told.received)
 
 
+def moment(text: str) -> datetime:
+    """A time as documents carry it."""
+    return datetime.fromisoformat(text)
+
+
 def _rests(document: Document) -> bool:
-    return document["incident"]["stage"] == "watch"
+    return bool(document["incident"]["stage"] == "watch")

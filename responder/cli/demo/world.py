@@ -26,7 +26,6 @@ from responder.cli.demo.stand_in import StandIn
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.decision import Autonomy
 from responder.domain.ids import new_id
-from responder.domain.secret import Secret
 from responder.domain.settings import Settings
 from responder.embedded import LocalPostgres
 from responder.settings import load
@@ -128,7 +127,8 @@ def open_world(say: Callable[[str], None]) -> Iterator[World]:
         shop_server = stack.enter_context(LocalPostgres(port=0))
         say("opening the shop")
         shops = _open_shops(stack, shop_server, kept)
-        url = f"http://127.0.0.1:{_free_port()}"
+        bind = f"127.0.0.1:{_free_port()}"
+        url = f"http://{bind}"
         settings = _write_settings(kept, make_database(ours, "responder"), url, pager.url)
         migrate(settings.database.value())
         _promote(settings)
@@ -136,28 +136,25 @@ def open_world(say: Callable[[str], None]) -> Iterator[World]:
         yield World(
             folder=folder,
             url=url,
-            tokens=_tokens(settings),
+            tokens=_tokens(settings, kept),
             bearer=kept.read("bearer"),
             ours=ours,
             shop_server=shop_server,
             shops=shops,
             pager=pager,
-            children=start_responder(stack, folder, folder / "responder.toml", url),
+            children=start_responder(stack, folder, folder / "responder.toml", bind),
         )
 
 
-def start_responder(
-    stack: ExitStack, logs: Path, config: Path, url: str, environment: Mapping[str, str] | None = None
-) -> tuple[Child, Child]:
+def start_responder(stack: ExitStack, logs: Path, config: Path, bind: str) -> tuple[Child, Child]:
     """`serve` and `work`, ready; they end with the stack. ChildFailed."""
-    told = {"RESPONDER_CONFIG": str(config.resolve()), **(environment or {})}
-    bind = url.removeprefix("http://")
+    told = {"RESPONDER_CONFIG": str(config.resolve())}
     serve = Child(["serve", "--bind", bind], told, logs / "serve.log")
     work = Child(["work"], told, logs / "work.log")
     for child in (serve, work):
         stack.callback(child.stop)
         child.start()
-    serve.wait_until(lambda: _answers(f"{url}/readyz"))
+    serve.wait_until(lambda: _answers(f"http://{bind}/readyz"))
     work.wait_until(lambda: WORKER_IS_READY in work.log.read_text(errors="replace"))
     return serve, work
 
@@ -215,17 +212,25 @@ def _promote(settings: Settings) -> None:
     actor = Actor(ActorKind.PERSON, "demo")
     with store.transaction() as tx:
         for rule in load_catalogue(settings).rules.values():
-            version = {"rule": rule.name, "checksum": rule.checksum}
-            tx.run("promote", **version, autonomy=Autonomy.ACT, actor=actor.name)
-            tx.record("promotion", actor, f"rule {rule.name}", after=Autonomy.ACT, **version)
+            tx.run(
+                "promote",
+                rule=rule.name,
+                checksum=rule.checksum,
+                autonomy=Autonomy.ACT,
+                actor=actor.name,
+            )
+            subject = f"rule {rule.name}"
+            tx.record("promotion", actor, subject, after=Autonomy.ACT, checksum=rule.checksum)
     store.close()
 
 
-def _tokens(settings: Settings) -> dict[str, str]:
-    keys: Secret = settings.token_keys
-    now = datetime.now(UTC)
+def _tokens(settings: Settings, kept: _Secrets) -> dict[str, str]:
+    """By role; in files too, so that a command to copy needs not show one."""
+    keys, now = TokenKeys(settings.token_keys), datetime.now(UTC)
     return {
-        role: TokenKeys(keys).issue(f"demo-{role}", role, now, _TOKENS_LAST, new_id())
+        role: kept.write(
+            f"{role}_token", keys.issue(f"demo-{role}", role, now, _TOKENS_LAST, new_id())
+        )
         for role in ROLES
     }
 
