@@ -1,8 +1,12 @@
 """A real PostgreSQL: one server per test process, one database per test."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import LiteralString
 
 import psycopg
@@ -21,8 +25,19 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LocalPostgres]:
     """A server that many tests share, so none may stop it."""
-    with LocalPostgres(durable=False, settings={"max_connections": "200"}) as server:
-        yield server
+    with TemporaryDirectory(prefix="responder-", dir=_memory()) as folder:
+        Path(folder).chmod(0o755)  # root's server has an account of its own
+        home = Path(folder) / "server"
+        settings = {"max_connections": "200"}
+        with LocalPostgres(home, settings=settings, durable=False) as server:
+            yield server
+
+
+def _memory() -> str | None:
+    """Where files are memory, if there is room: a database is cloned ten times faster there."""
+    memory = "/dev/shm"
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2_000_000_000
+    return memory if roomy else None
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,9 @@ def test_words_are_the_closed_lists(word: str) -> None:
 
 
 def test_words_have_every_reason_under_its_action() -> None:
-    told = {(cells[0], cells[1].strip("`")) for cells in rows("words.md") if cells[0] in set(Action)}
+    told = {
+        (cells[0], cells[1].strip("`")) for cells in rows("words.md") if cells[0] in set(Action)
+    }
     assert told == {(action, reason) for action, reasons in REASONS.items() for reason in reasons}
 
 

@@ -6,6 +6,7 @@ The first wall of promise 2 stands here: an automatic option in p0/ or p1/ is re
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,7 @@ def _load_one(root: Path, path: Path, severity: Severity) -> LoadedRule:
     sql_path = root / "sql" / "rules" / f"{name}.sql"
     sql = sql_path.read_bytes() if sql_path.exists() else b""
     module = ModuleType(f"responder_rule_{name}")
+    sys.modules[module.__name__] = module  # where dataclasses look for their module
     try:
         # Not imported: a cached .pyc may be other code than the bytes that the checksum is of.
         exec(compile(source, path, "exec"), module.__dict__)

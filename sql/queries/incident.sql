@@ -112,10 +112,6 @@ UPDATE incident SET findings = %(findings)s, rule_checksum = %(rule_checksum)s, 
     trouble_detail = %(trouble_detail)s
 WHERE id = %(id)s AND attempt = %(attempt)s;
 
--- name: set_trouble
--- It must be handed over, whatever is found.
-UPDATE incident SET trouble = %(trouble)s, trouble_detail = %(detail)s WHERE id = %(id)s;
-
 -- name: set_decision
 -- The decision that stands.
 UPDATE incident SET decision_id = %(decision_id)s, looked_again = looked_again + %(looked)s::int

@@ -23,7 +23,9 @@ from tests.house import House, alert
 from tests.small_rules import TABLE, small_rule
 
 BAD = "SELECT id FROM thing WHERE state = 'bad' ORDER BY id"
-SLOWLY = "SELECT id, state FROM thing WHERE state = 'bad' AND pg_sleep(0.25) IS NOT NULL FOR UPDATE"
+SLOWLY = (
+    "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(0.5)) IS NOT NULL FOR UPDATE"
+)
 
 
 @pytest.fixture
@@ -209,7 +211,7 @@ def test_another_fix_of_the_key_is_waited_for(start: Callable[..., House]) -> No
 
 def test_who_is_outrun_tries_once_more(start: Callable[..., House]) -> None:
     """Somebody else changes the same rows between our snapshot and our change."""
-    slowly = "SELECT id, state FROM thing WHERE state = 'bad' AND pg_sleep(0.3) IS NOT NULL"
+    slowly = "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(0.5)) IS NOT NULL"
     house = start(statements={"mend_before": slowly})
     house.post(alert("Thing"))
     house.run_triage()

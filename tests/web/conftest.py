@@ -1,0 +1,52 @@
+"""A house behind its web door, and tokens for it."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from responder.domain.ids import new_id
+from responder.domain.secret import Secret
+from responder.runbook.loader import LoadedRule
+from responder.web import create_app
+from responder.web.tokens import TokenKeys, new_keys
+from tests.house import House
+
+Tokens = Mapping[str, Mapping[str, str]]
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys.json"
+    path.write_text(new_keys(new_id()))
+    return path
+
+
+@pytest.fixture
+def house(
+    make_house: Callable[..., House], rules: Mapping[str, LoadedRule], key_file: Path
+) -> House:
+    made = make_house(token_keys=Secret((f"file:{key_file}",)))
+    for rule in rules.values():
+        made.promote(rule)
+    return made
+
+
+@pytest.fixture
+def client(house: House) -> FlaskClient:
+    return create_app(house.services).test_client()
+
+
+@pytest.fixture
+def tokens(key_file: Path) -> Tokens:
+    """The headers of a caller by role."""
+    keys = TokenKeys(Secret((f"file:{key_file}",)))
+    return {
+        role: {
+            "Authorization": "Bearer "
+            + keys.issue(f"{role}-ann", role, datetime.now(UTC), timedelta(hours=1), new_id())
+        }
+        for role in ("viewer", "operator", "admin")
+    }
