@@ -21,6 +21,8 @@ from responder.web.tokens import require
 
 api = Blueprint("api", __name__, url_prefix="/v1")
 
+_STORABLE = validate.ContainsNoneOf("\0", error="must not hold a NUL character")
+
 
 class _Page(Schema):
     class Meta:
@@ -35,8 +37,8 @@ class _IncidentFilters(_Page):
         load_default=None, validate=validate.OneOf(["open", "acknowledged", "resolved"])
     )
     severity = fields.String(load_default=None, validate=validate.OneOf(list(Severity)))
-    rule = fields.String(load_default=None)
-    q = fields.String(load_default=None)
+    rule = fields.String(load_default=None, validate=_STORABLE)
+    q = fields.String(load_default=None, validate=_STORABLE)
 
 
 def _services() -> Services:
@@ -178,5 +180,5 @@ def _before(cursor: str | None) -> dict[str, Any]:
     try:
         moment, row_id = json.loads(base64.urlsafe_b64decode(cursor))
         return {"before": datetime.fromisoformat(moment), "before_id": UUID(row_id)}
-    except (ValueError, TypeError, AttributeError):
-        raise ValidationError("not a cursor of this list", "cursor") from None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ValidationError({"cursor": ["not a cursor of this list"]}) from None

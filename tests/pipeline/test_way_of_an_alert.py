@@ -1,4 +1,4 @@
-"""The whole way: a webhook comes in, the shop is repaired, people hear of it, the trail tells it."""
+"""The whole way: a webhook comes in, the shop is repaired, people hear of it, and the trail."""
 
 from datetime import timedelta
 
@@ -6,8 +6,9 @@ from tests.house import House, alert
 from tests.shop import Shop
 
 EXHAUSTED = """
-INSERT INTO shopify_sync_queue (inventory_item_id, action, status, retry_count, max_retries, last_error, created_at)
-SELECT gen_random_uuid(), 'update', 'failed', 3, 3, 'HTTP 503 Service Unavailable', now() - interval '20 minutes'
+INSERT INTO shopify_sync_queue
+    (inventory_item_id, action, status, retry_count, max_retries, last_error, created_at)
+SELECT gen_random_uuid(), 'update', 'failed', 3, 3, 'HTTP 503', now() - interval '20 minutes'
 FROM generate_series(1, 12)
 """
 FAILED = "SELECT count(*) FROM shopify_sync_queue WHERE status = 'failed'"

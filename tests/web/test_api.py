@@ -504,6 +504,7 @@ def test_metrics_carry_the_gap(client: FlaskClient, tokens: Tokens, house: House
     assert metric(client, tokens, "ledger_alerts_untriaged") == 0
     assert metric(client, tokens, "ledger_alerts_gap") == 0
     assert metric(client, tokens, "ledger_incidents_gap") == 0
+    print(client.get("/metrics", headers=tokens["viewer"]).get_data(as_text=True))
     assert metric(client, tokens, 'incidents_by_stage{severity="P2",stage="watch"}') == 2
     assert metric(client, tokens, 'source_last_seen_timestamp_seconds{source="prometheus"}') > 0
 
