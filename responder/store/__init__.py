@@ -11,6 +11,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from responder.deadline import within
 from responder.domain.actor import Actor
 from responder.domain.ids import new_id
 from responder.store.queries import QUERIES
@@ -22,6 +23,11 @@ OPTIONS = (
     f"-c search_path={SEARCH_PATH} -c statement_timeout=5s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
 )
+
+
+#: Longer than any statement may take, shorter than a sender or a watch can wait.
+DEADLINE = 7.0
+_CHECK_DEADLINE = 2.0
 
 
 class StoreAway(Exception):
@@ -119,6 +125,12 @@ def _adapt(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _check(connection: psycopg.Connection[DictRow]) -> None:
+    """A connection that lay idle may be dead, or its server silent."""
+    with within(connection, _CHECK_DEADLINE):
+        ConnectionPool.check_connection(connection)
+
+
 class Store:
     """The pool; open it after the fork. `offset` moves the clock in tests."""
 
@@ -135,7 +147,7 @@ class Store:
             timeout=3,
             max_lifetime=1800,
             open=False,
-            check=ConnectionPool.check_connection,
+            check=_check,
             kwargs={"options": OPTIONS, "row_factory": dict_row, "connect_timeout": 3},
         )
 
@@ -150,7 +162,7 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """Commits at the end, rolls back on any exception; StoreAway when the database is away."""
         try:
-            with self._pool.connection() as connection:
+            with self._pool.connection() as connection, within(connection, DEADLINE):
                 row = connection.execute(QUERIES["now"].sql).fetchone()
                 assert row is not None
                 yield Transaction(connection, row["now"] + self.offset, self._code_version)

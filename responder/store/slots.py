@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from responder.store import OPTIONS, StoreAway
+from responder.deadline import within
+from responder.store import DEADLINE, OPTIONS, StoreAway
 from responder.store.queries import QUERIES
 
 #: Diagnosing connections to one target over all hosts; the last one is for P0 and P1 alone.
@@ -76,7 +77,8 @@ class Slots:
                 self._connection = psycopg.connect(
                     self._url, autocommit=True, options=OPTIONS, connect_timeout=3
                 )
-            row = self._connection.execute(QUERIES[query].sql, {"name": name}).fetchone()
+            with within(self._connection, DEADLINE):
+                row = self._connection.execute(QUERIES[query].sql, {"name": name}).fetchone()
             return row is not None and row[0]
         except psycopg.OperationalError as error:
             self._connection = None

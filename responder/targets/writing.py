@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
+from responder.deadline import within
 from responder.domain.actor import ActorKind
 from responder.domain.settings import Target
 from responder.domain.severity import Severity
@@ -21,6 +22,8 @@ from responder.domain.shipped import shipped
 from responder.domain.statements import Statement, parse_statements
 
 CONNECT_SECONDS = 2
+#: Everything of a fix on its target, the last gate between; then it is cut and rolled back.
+SESSION_SECONDS = 30.0
 STATEMENT_MS = 5000
 LOCK_MS = 2000
 _FILE = shipped("sql") / "targets" / "writing.sql"
@@ -178,7 +181,8 @@ def _session(target: Target) -> Iterator[psycopg.Connection[DictRow]]:
         raise RolledBack(f"the target cannot be reached: {_one_line(error)}") from error
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
-        yield connection
+        with within(connection, SESSION_SECONDS):
+            yield connection
     finally:
         connection.close()
 
