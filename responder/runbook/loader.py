@@ -71,6 +71,7 @@ def load(root: Path) -> list[LoadedRule]:
             mistakes += [f"{severity.lower()}/{path.name}: {text}" for text in _mistakes(rule)]
             loaded.append(rule)
     mistakes += _clashes(loaded)
+    mistakes += _strays(root)
     if not loaded and not mistakes:
         mistakes.append(f"no rules found in {root / 'rules'}")
     if mistakes:
@@ -186,6 +187,19 @@ def _unbound(
             yield f"`{statement}` needs %({missing})s, which is no parameter of the rule"
         elif not re.fullmatch(r"[a-z_]+", missing):
             yield f"`{statement}` needs %({missing})s, which nothing provides"
+
+
+def _strays(root: Path) -> Iterator[str]:
+    """Files that look like a rule's and belong to none."""
+    folders = {severity.lower() for severity in Severity}
+    modules = [path for path in (root / "rules").rglob("*.py") if path.name[0] != "_"]
+    for path in modules:
+        if path.parent.parent != root / "rules" or path.parent.name not in folders:
+            yield f"{path.relative_to(root)}: a rule lies in rules/p0, p1, p2 or p3"
+    names = {path.stem for path in modules}
+    for path in (root / "sql" / "rules").glob("*.sql"):
+        if path.stem not in names:
+            yield f"{path.relative_to(root)}: there is no rule {path.stem}"
 
 
 def _clashes(rules: Sequence[LoadedRule]) -> Iterator[str]:

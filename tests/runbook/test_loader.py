@@ -286,10 +286,26 @@ def test_two_rules_for_the_same_alerts(write: Write) -> None:
     assert mistakes(root) == ["one and other answer exactly the same alerts"]
 
 
-@pytest.mark.parametrize("name", ["p4/stuck", "stuck", "p2/_helpers", "P2x/stuck"])
-def test_a_runbook_without_a_rule_is_a_mistake(write: Write, name: str) -> None:
-    (mistake,) = mistakes(write(name))
+def test_a_runbook_without_a_rule_is_a_mistake(write: Write) -> None:
+    (mistake,) = mistakes(write("p2/_helpers", sql=None))
     assert "no rules found in" in mistake
+
+
+@pytest.mark.parametrize(
+    ("name", "sql", "complaint"),
+    [
+        ("p4/stuck", None, "rules/p4/stuck.py: a rule lies in rules/p0, p1, p2 or p3"),
+        ("stuck", None, "rules/stuck.py: a rule lies in rules/p0, p1, p2 or p3"),
+        ("p2/deep/stuck", None, "rules/p2/deep/stuck.py: a rule lies in rules/p0, p1, p2 or p3"),
+        ("P2x/stuck", None, "rules/P2x/stuck.py: a rule lies in rules/p0, p1, p2 or p3"),
+        ("p2/_helpers", ROWS, "sql/rules/_helpers.sql: there is no rule _helpers"),
+    ],
+)
+def test_files_that_belong_to_no_rule(
+    write: Write, name: str, sql: dict[str, str] | None, complaint: str
+) -> None:
+    write("p2/other", answers=['a="1"'])
+    assert complaint in mistakes(write(name, sql=sql))
 
 
 def test_the_most_severe_folder_first_then_by_name(write: Write) -> None:
