@@ -25,7 +25,7 @@ def deliveries(house: House) -> list[dict[str, Any]]:
 
 
 def events(house: House) -> list[dict[str, Any]]:
-    return house.sql("SELECT * FROM audit_event ORDER BY id")
+    return house.sql("SELECT * FROM audit_event ORDER BY at, id")
 
 
 def align(house: House) -> None:

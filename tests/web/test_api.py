@@ -22,6 +22,7 @@ from tests.house import BEARER, House, alert
 
 Tokens = Mapping[str, Mapping[str, str]]
 STUCK = "ShopifyQueueStuck"
+NOBODY = "00000000-0000-7000-8000-000000000000"
 EXHAUSTED = """
 INSERT INTO shopify_sync_queue
     (inventory_item_id, action, status, retry_count, max_retries, last_error, created_at)
@@ -110,7 +111,7 @@ def test_only_our_own_keys_and_algorithm_open(
 ) -> None:
     key_id, private = key
     public = private.public_key().public_bytes_raw()
-    good = token(key_id, private.sign)
+    good, raised = token(key_id, private.sign), token(key_id, private.sign, role="admin")
     forged = {
         "another key under our name": token(key_id, Ed25519PrivateKey.generate().sign),
         "a key that is not ours": token("other", private.sign),
@@ -119,10 +120,7 @@ def test_only_our_own_keys_and_algorithm_open(
         "the public key as a shared secret": token(
             key_id, lambda text: hmac.digest(public, text, hashlib.sha256), "HS256"
         ),
-        "a changed claim": ".".join(
-            [good.split(".")[0], token(key_id, private.sign, role="admin").split(".")[1]]
-            + [good.split(".")[2]]
-        ),
+        "a changed claim": f"{raised.rpartition('.')[0]}.{good.rpartition('.')[2]}",
         "no token": "",
         "nonsense": "a.b.c",
         "half": good.rpartition(".")[0],
@@ -210,11 +208,11 @@ def test_a_list_has_no_gaps_and_no_repeats(
     rows = house.sql("SELECT id FROM incident ORDER BY opened_at DESC, id DESC")
     walked = walk(client, "/v1/incidents", tokens["viewer"], limit)
     assert [len(page) for page in walked] == pages
-    assert sum(walked, []) == [str(row["id"]) for row in rows]
+    assert [each for page in walked for each in page] == [str(row["id"]) for row in rows]
 
     deliveries = walk(client, "/v1/deliveries", tokens["viewer"], 2)
     newest = house.sql("SELECT id FROM delivery ORDER BY received_at DESC")
-    assert sum(deliveries, []) == [str(row["id"]) for row in newest]
+    assert [each for page in deliveries for each in page] == [str(row["id"]) for row in newest]
 
 
 def test_what_comes_in_meanwhile_does_not_shift_the_pages(
@@ -304,8 +302,9 @@ def test_a_wrong_query_says_what_is_wrong(
 @pytest.mark.parametrize(
     "path",
     [
-        *(f"/v1/incidents/{new_id()}{rest}" for rest in ("", "/events")),
-        f"/v1/deliveries/{new_id()}",
+        f"/v1/incidents/{NOBODY}",
+        f"/v1/incidents/{NOBODY}/events",
+        f"/v1/deliveries/{NOBODY}",
         "/v1/incidents/nonsense",
         "/v1/rules/nobody",
         "/v1/rules/a%00b",
@@ -376,7 +375,7 @@ def test_the_trail_reads_as_a_story(client: FlaskClient, tokens: Tokens, house: 
     for action in ("acknowledge", "resolve"):
         answer = client.post(f"{place}/{action}", headers=tokens["operator"])
         assert answer.status_code == 200
-        assert answer.get_json()["incident"]["status"] == f"{action.removesuffix('e')}ed"[:12]
+        assert answer.get_json()["incident"]["status"] == f"{action.rstrip('e')}ed"
 
     items = client.get(f"{place}/events", headers=tokens["viewer"]).get_json()["items"]
     assert [(item["what"], item["after"]) for item in items] == house.trail()
@@ -483,7 +482,7 @@ def test_rules(client: FlaskClient, tokens: Tokens) -> None:
     assert whole.items() >= by_name["shopify_queue_stuck"].items()
     assert "Symptoms:" in whole["text"]
     assert {part["name"] for part in whole["diagnostics"]} <= set(whole["statements"])
-    assert [option["name"] for option in whole["options"]][0] == "retry_failed"
+    assert whole["options"][0]["name"] == "retry_failed"
 
 
 # Metrics
@@ -504,8 +503,7 @@ def test_metrics_carry_the_gap(client: FlaskClient, tokens: Tokens, house: House
     assert metric(client, tokens, "ledger_alerts_untriaged") == 0
     assert metric(client, tokens, "ledger_alerts_gap") == 0
     assert metric(client, tokens, "ledger_incidents_gap") == 0
-    print(client.get("/metrics", headers=tokens["viewer"]).get_data(as_text=True))
-    assert metric(client, tokens, 'incidents_by_stage{severity="P2",stage="watch"}') == 2
+    assert metric(client, tokens, 'incidents{severity="P2",stage="watch"}') == 2
     assert metric(client, tokens, 'source_last_seen_timestamp_seconds{source="prometheus"}') > 0
 
     house.sql("DELETE FROM alert WHERE name = 'Else'")

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,26 +24,13 @@ GOOD = {"alerts": [alert("ShopifyQueueStuck", severity="warning")]}
 def post(
     client: FlaskClient, payload: Any = GOOD, path: str = DOOR, token: str = BEARER
 ) -> TestResponse:
+    """A webhook's answer, in which nothing secret stands, whatever it is."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return client.post(path, data=body, headers={"Authorization": f"Bearer {token}"})
-
-
-@pytest.fixture(autouse=True)
-def all_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Nothing secret is in any answer."""
-    answers: list[str] = []
-    opened = FlaskClient.open
-
-    def noted(self: FlaskClient, *given: Any, **named: Any) -> TestResponse:
-        answer = opened(self, *given, **named)
-        answers.append(f"{answer.headers} {answer.get_data(as_text=True)}")
-        return answer
-
-    monkeypatch.setattr(FlaskClient, "open", noted)
-    yield answers
-    for answer in answers:
-        for secret in (BEARER, "postgresql:", "TEST_TOKEN", "TEST_READING", "Traceback", "SELECT"):
-            assert secret not in answer
+    answer = client.post(path, data=body, headers={"Authorization": f"Bearer {token}"})
+    told = f"{answer.headers} {answer.get_data(as_text=True)}"
+    for secret in (BEARER, "postgresql:", "TEST_TOKEN", "Traceback", "INSERT", "constraint"):
+        assert secret not in told
+    return answer
 
 
 def is_problem(answer: TestResponse, status: int, reason: str) -> None:
@@ -146,11 +132,10 @@ def test_a_missing_credential_of_ours_is_503(
 
 
 def test_our_own_mistake_is_500_and_tells_nothing(client: FlaskClient, house: House) -> None:
-    house.sql("ALTER TABLE delivery ADD CONSTRAINT secret_constraint CHECK (false) NOT VALID")
+    house.sql("ALTER TABLE delivery ADD CONSTRAINT a_constraint CHECK (false) NOT VALID")
     answer = post(client)
     assert answer.status_code == 500
     assert answer.mimetype == "application/problem+json"
-    assert "secret_constraint" not in answer.get_data(as_text=True)
 
 
 def test_a_session_that_breaks_in_the_middle_is_503(client: FlaskClient, house: House) -> None:
