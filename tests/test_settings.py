@@ -527,7 +527,7 @@ def test_unreadable_secrets_have_their_key_and_reason(
         f"sources.s.bearer: {absent}",
         "sources.s.bearer: env:EMPTY is empty",
         f"sources.s.basic.password: {absent}",
-        f"targets.t.reading: file:{tmp_path}/latin is not UTF-8 text",
+        f"targets.t.reading: the file {tmp_path}/latin is not UTF-8 text",
         f"targets.t.writing: {absent}",
         f"receivers.p.routing_key: {absent}",
         f"receivers.w.secret: {absent}",

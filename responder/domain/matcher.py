@@ -44,7 +44,9 @@ def parse_matcher(text: str) -> Matcher:
     if matcher.operator in ("=~", "!~"):
         try:
             re.compile(value)
-        except (re.error, OverflowError, RecursionError) as error:
+        except (OverflowError, RecursionError):  # of "a{99999999999}" and of "((((..."
+            raise ValueError("its regular expression is too large") from None
+        except re.error as error:
             raise ValueError(f"not a regular expression: {value!r}: {error}") from None
     return matcher
 

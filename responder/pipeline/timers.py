@@ -1,6 +1,7 @@
 """Timers are rows: what is due wakes its incident."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.incident import Incident, IncidentStatus, ResolvedBy, Stage
@@ -11,16 +12,23 @@ from responder.pipeline.watch import STILL_THERE
 from responder.store import Transaction
 from responder.store.incidents import incident_from_row, lock_incident
 
+#: How soon a timer comes again whose effect failed, or whose process died.
+LEASE = timedelta(seconds=15)
 _SYSTEM = Actor(ActorKind.SYSTEM, "timer")
 
 
 def fire_timers(services: Services) -> None:
-    """Wake what is due, in one transaction; a timer is gone when its effect is committed."""
+    """Wake what is due; a timer is gone when its effect is committed, else it comes again.
+
+    They are leased first, so that one whose effect fails does not hold up the others.
+    """
     with services.store.transaction() as tx:
-        for row in tx.all("due_timers"):
-            incident = lock_incident(tx, row["incident_id"])
-            tx.run("drop_timer", id=incident.id, whats=(row["what"],))
-            _EFFECTS[row["what"]](services, tx, incident)
+        leased = tx.all("lease_timers", lease=LEASE)
+    for timer in leased:
+        with services.store.transaction() as tx:
+            incident = lock_incident(tx, timer["incident_id"])
+            tx.run("drop_timer", id=incident.id, whats=(timer["what"],))
+            _EFFECTS[timer["what"]](services, tx, incident)
 
 
 def _go_on(services: Services, tx: Transaction, incident: Incident) -> None:

@@ -17,6 +17,7 @@ from responder.domain.alert import (
 from responder.domain.condition import Condition, merge
 from responder.domain.incident import Incident, IncidentStatus, ResolvedBy
 from responder.domain.notification import Happening
+from responder.pipeline.accept import PAGE_PATIENCE
 from responder.pipeline.notify import page, tell
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
@@ -56,9 +57,8 @@ def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
         if row is None:
             return False
         notices = [notice_from_json(plain) for plain in row["notices"]]
-        batch = _Batch(
-            services, tx, row["source"], row["received_at"], row["page_due_at"] or tx.now
-        )
+        page_due_at = row["received_at"] + PAGE_PATIENCE if row["page_due_at"] else tx.now
+        batch = _Batch(services, tx, row["source"], row["received_at"], page_due_at)
         identities = [
             services.catalogue.identify(notice) if isinstance(notice, Alert) else None
             for notice in notices

@@ -126,8 +126,6 @@ def _unreadable(key: str, secret: Secret) -> Iterator[str]:
             Secret((reference,)).value()
         except SecretMissing as error:
             yield f"{key}: {error}"
-        except UnicodeDecodeError:
-            yield f"{key}: {reference} is not UTF-8 text"
 
 
 def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:

@@ -43,20 +43,14 @@ def read_bytes(value: object) -> int:
 def read_duration(value: object) -> timedelta:
     if not isinstance(value, str):
         raise ValueError('must be a duration in quotes, for example "30s", "10m" or "2h"')
-    try:
-        duration = parse_duration(value)
-    except OverflowError:
-        raise ValueError("is too long a duration") from None
+    duration = parse_duration(value)
     if duration <= timedelta(0):
         raise ValueError("must be longer than 0")
     return duration
 
 
 def read_matcher(value: object) -> Matcher:
-    try:
-        return parse_matcher(read_text(value))
-    except (OverflowError, RecursionError):  # re.compile, of "a{99999999999}" and of "((((..."
-        raise ValueError("its regular expression is too large") from None
+    return parse_matcher(read_text(value))
 
 
 def read_secret(value: object) -> Secret:

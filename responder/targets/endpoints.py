@@ -98,7 +98,7 @@ def _body(response: requests.Response, deadline: float) -> str:
         body += chunk
         if len(body) >= HTTP_BYTE_CAP or time.perf_counter() > deadline:
             break
-    return body.decode(errors="replace")
+    return body.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _http_failure(error: requests.RequestException, target: Target) -> Unanswered:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -31,6 +31,8 @@ CONNECT_SECONDS = 2
 LOCK_MS = 2000
 #: How long after its timeout a statement may keep us waiting before it is cut off.
 GRACE_SECONDS = 1.0
+#: How long the server may take to end a backend that was told to leave.
+LEAVE_SECONDS = 0.5
 
 _CONNECTION: Mapping[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
@@ -141,7 +143,7 @@ def _ask_sql(target: Target, question: Question) -> _Found:
     wrapped = _WRAPPED.format(statement=question.sql)
     caps = {"responder_bytes": BYTE_CAP + 1, "responder_rows": ROW_CAP + 1}
     found = _Found()
-    with closing(_connect(target)) as session, _deadline(session, question.timeout) as cut:
+    with _left(_connect(target)) as session, _deadline(session, question.timeout) as cut:
         session.read_only = True
         try:
             with session.transaction(force_rollback=True), session.cursor() as cursor:
@@ -187,6 +189,21 @@ def _logins(target: Target) -> Iterator[dict[str, Any]]:
             # psycopg's own message would repeat the URL with its password.
             message = f"the reading URL of target {target.name} is not one of PostgreSQL"
             raise Unanswered(Error(ErrorKind.DENIED, "", message)) from None
+
+
+@contextmanager
+def _left(session: _Session) -> Iterator[_Session]:
+    """Closes the session and waits until its backend has left: only then is the slot free."""
+    wire = socket.socket(fileno=os.dup(session.fileno()))
+    with wire:
+        try:
+            yield session
+        finally:
+            session.close()
+            wire.settimeout(LEAVE_SECONDS)
+            with suppress(OSError):
+                while wire.recv(4096):
+                    pass
 
 
 @contextmanager

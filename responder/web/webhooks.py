@@ -1,6 +1,7 @@
 """The door for senders: short, and nothing is acknowledged that is not committed."""
 
 from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from responder.pipeline.accept import UnknownSource, accept, refuse
 from responder.pipeline.services import Services
@@ -13,13 +14,11 @@ webhooks = Blueprint("webhooks", __name__)
 def receive(source: str) -> tuple[Response, int]:
     """202 when the delivery is committed; else a problem that fits the sender's retry rules."""
     services: Services = current_app.extensions["responder"]
-    raw = Request(
-        headers={name.lower(): value for name, value in request.headers.items()},
-        body=request.get_data(cache=False),
-    )
+    headers = {name.lower(): value for name, value in request.headers.items()}
     try:
+        raw = Request(headers, request.get_data(cache=False))
         accepted = accept(services, source, raw)
-    except (Unauthenticated, Unreadable, UnknownSource) as refused:
+    except (Unauthenticated, Unreadable, UnknownSource, RequestEntityTooLarge) as refused:
         refuse(services, source, request.remote_addr or "", type(refused).__name__)
         raise
     base = services.settings.public_url.rstrip("/")

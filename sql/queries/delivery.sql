@@ -51,7 +51,7 @@ LIMIT 20;
 
 -- name: postpone_page
 -- Triage failed on it and a bare page is on its way; the job goes on trying.
-UPDATE delivery SET page_due_at = NULL WHERE id = %(id)s AND triaged_at IS NULL;
+UPDATE delivery SET page_due_at = %(now)s + interval '5 minutes' WHERE id = %(id)s AND triaged_at IS NULL;
 
 -- name: forgotten_deliveries
 -- Deliveries that waited for more than a while and have no live job.

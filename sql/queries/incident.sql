@@ -176,11 +176,14 @@ ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
 -- It is no longer needed.
 DELETE FROM timer WHERE incident_id = %(id)s AND what = ANY(%(whats)s);
 
--- name: due_timers
+-- name: lease_timers
 -- What is due; incidents that are walking wait for the end of their walk.
-SELECT t.incident_id, t.what
-FROM timer t JOIN incident i ON i.id = t.incident_id
-WHERE t.due_at <= %(now)s AND (NOT i.walking OR t.what = 'unattended')
-ORDER BY t.due_at
-LIMIT 50
-FOR UPDATE OF t SKIP LOCKED;
+UPDATE timer SET due_at = %(now)s + %(lease)s::interval
+WHERE (incident_id, what) IN (
+    SELECT t.incident_id, t.what
+    FROM timer t JOIN incident i ON i.id = t.incident_id
+    WHERE t.due_at <= %(now)s AND (NOT i.walking OR t.what = 'unattended')
+    ORDER BY t.due_at
+    LIMIT 50
+    FOR UPDATE OF t SKIP LOCKED)
+RETURNING incident_id, what;

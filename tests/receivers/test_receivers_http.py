@@ -15,7 +15,7 @@ import pytest
 from responder.receivers import Undelivered
 from responder.receivers.http import MAX_ANSWER, MAX_RETRY_AFTER, Refused, post
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from responder.domain.severity import Severity
 from responder.sources import ADAPTERS, NotUnderstood, Request, read_json
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "alertmanager"
-RECEIVED = datetime.now(UTC)
+RECEIVED = datetime(2026, 11, 23, 3, 0, 0, 123456, tzinfo=UTC)
 SOURCE = Source("am", "alertmanager")
 ALERTMANAGER = ADAPTERS["alertmanager"]
 
