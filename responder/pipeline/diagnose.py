@@ -34,6 +34,8 @@ BUDGET = 10.0
 #: Threads that ask for one incident; the slots of the target are the real limit.
 _ASKERS = 4
 _POLL = 0.03
+#: How long a P0 or P1 waits for somebody else's asking before it asks for itself.
+URGENT_PATIENCE = 0.5
 #: Reasons for which nothing can be asked.
 _UNASKABLE = frozenset({Reason.NO_RULE, Reason.NO_TARGET, Reason.AMBIGUOUS_TARGET})
 
@@ -212,6 +214,7 @@ def _ask_one(
         target.name,
         question.digest,
         deadline,
+        incident.severity.pages,
         lambda: _ask_in_slot(services, incident, target, question, deadline),
     )
 
@@ -234,11 +237,15 @@ def shared(
     target: str,
     digest: bytes,
     deadline: float,
+    urgent: bool,
     asking: Callable[[], Answer],
 ) -> Answer:
-    """The answer that somebody got within the last seconds, else ours, for all who wait for it."""
+    """The answer that somebody got within the last seconds, else ours, for all who wait for it.
+
+    Who is urgent does not wait long for another one's asking, which may wait for a slot itself.
+    """
     me = services.new_id()
-    now: datetime
+    impatient = time.monotonic() + URGENT_PATIENCE
     while True:
         left = deadline - time.monotonic()
         with services.store.transaction() as tx:
@@ -249,7 +256,7 @@ def shared(
             known = None if claimed else tx.maybe("shared_answer", **question)
         if known is not None:
             return replace(answer_from_json(known["answer"]), shared=True)
-        if claimed is not None:
+        if claimed is not None or (urgent and time.monotonic() > impatient):
             break
         if left <= 0:
             return _skipped(now, ErrorKind.BUSY, "another asking of this question did not end")

@@ -125,6 +125,28 @@ def test_it_is_asked_once_for_all_who_ask_at_the_same_moment(
     assert sorted(each["shared"] for each in told) == [False, True, True, True, True, True]
 
 
+@pytest.mark.parametrize(("severity", "shared"), [("critical", False), ("warning", True)])
+def test_a_p0_does_not_wait_for_a_p2_that_is_stuck_in_asking(
+    open_house: Callable[..., House], severity: str, shared: bool
+) -> None:
+    """Somebody claimed the question and waits for a slot; his answer comes after a while."""
+    house = open_house()
+    asked(house, shard="a")
+    house.sql("UPDATE question SET asked_at = NULL, asker = gen_random_uuid()")
+    house.sql("UPDATE question SET asking_until = now() + interval '30 s'")
+
+    def answer_late() -> None:
+        house.sql("SELECT pg_sleep(1.5)")
+        house.sql("UPDATE question SET asked_at = now(), asker = NULL, asking_until = NULL")
+
+    late = threading.Thread(target=answer_late)
+    late.start()
+    (answer,) = asked(house, shard="b", severity=severity)
+    late.join()
+    assert answer["status"] == "ok"
+    assert answer["shared"] is shared
+
+
 def test_other_parameters_are_another_question(open_house: Callable[..., House]) -> None:
     parameter = "    parameters = {'shard': Label('shard')}\n"
     house = open_house(parameter + ONE + NOTHING, first="SELECT %(shard)s::text AS shard")
