@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,10 +12,10 @@ import procrastinate
 
 from responder.domain.severity import Severity
 from responder.pipeline import TRIES, walk
-from responder.pipeline.pages import Watch, watch_messages, watch_pages
+from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.services import Services
 from responder.pipeline.triage import give_up_triage, triage
-from responder.store import OPTIONS, Transaction
+from responder.store import OPTIONS, StoreAway, Transaction
 from responder.store.incidents import incident_from_row
 from responder.store.jobs import NORMAL, TRIAGE, URGENT, WALK, enqueue
 
@@ -22,6 +24,8 @@ DEAD_AFTER = timedelta(seconds=8)
 _HEARTBEAT = 2.0
 _SWEEP_EVERY = 2.0
 #: Deliveries and incidents without a live job are found again after this time.
+#: No honest walk takes so long; whoever still holds such a job is stuck, and is fenced off.
+_LONGEST = timedelta(minutes=5)
 _PATIENCE = timedelta(seconds=15)
 #: Jobs whose workers died so often end; the sweeper finds their delivery or incident again.
 _DEATHS = TRIES + 2
@@ -32,17 +36,17 @@ _GRACE = 25.0
 def run(services: Services, slots: int = 8) -> None:
     """Work until SIGTERM or SIGINT; a quarter of the slots takes P0 and P1 alone."""
     services.store.open()
-    watches = [
-        Watch(services, watch_pages),
-        Watch(services, watch_messages),
-        Watch(services, sweep, every=_SWEEP_EVERY),
+    running = [
+        *watches(services),
+        Watch(services, deliver_messages),
+        Watch(services, sweep, tidy, every=_SWEEP_EVERY),
     ]
-    for watch in watches:
+    for watch in running:
         watch.start()
     try:
         asyncio.run(_work(services, slots))
     finally:
-        for watch in watches:
+        for watch in running:
             watch.stop()
         services.slots.close()
         services.store.close()
@@ -89,16 +93,27 @@ def bind(services: Services) -> procrastinate.App:
 
     @app.task(name=TRIAGE, retry=again, pass_context=True)
     def _triage(context: procrastinate.JobContext, delivery: str) -> None:
-        if context.job.attempts >= TRIES:
-            give_up_triage(services, UUID(delivery), "triage failed three times")
-        else:
-            triage(services, UUID(delivery))
+        with _unless_away(services):
+            if context.job.attempts >= TRIES:
+                give_up_triage(services, UUID(delivery), "triage failed three times")
+            else:
+                triage(services, UUID(delivery))
 
     @app.task(name=WALK, retry=again, pass_context=True)
     def _walk(context: procrastinate.JobContext, incident: str) -> None:
-        walk(services, UUID(incident), context.job.attempts)
+        with _unless_away(services):
+            walk(services, UUID(incident), context.job.attempts)
 
     return app
+
+
+@contextmanager
+def _unless_away(services: Services) -> Iterator[None]:
+    """A database that was away is no failure of the job; the sweeper finds what is left."""
+    try:
+        yield
+    except StoreAway as away:
+        services.log.warning("left to the sweeper", why=str(away))
 
 
 def sweep(services: Services) -> None:
@@ -106,13 +121,18 @@ def sweep(services: Services) -> None:
     with services.store.transaction() as tx:
         if not tx.one("try_sweep")["got"]:
             return
-        for job in tx.all("stalled_jobs", dead_after=DEAD_AFTER):
+        for job in tx.all("stalled_jobs", dead_after=DEAD_AFTER, longest=_LONGEST):
             dead = job["attempts"] >= _DEATHS
             tx.run("fail_job" if dead else "retry_job", id=job["id"])
             services.log.warning(
                 "a worker died with a job", job=job["id"], task=job["task_name"], given_up=dead
             )
         _find_forgotten(services, tx)
+
+
+def tidy(services: Services) -> None:
+    """Once an hour over all workers: partitions ahead, and what nobody needs any more."""
+    with services.store.transaction() as tx:
         if tx.one("tidy_due", every=_TIDY_EVERY)["due"]:
             for query in ("make_partitions", "tidy_jobs", "tidy_questions", "tidy_delivery_keys"):
                 tx.run(query)

@@ -25,7 +25,7 @@ from responder.domain.settings import Route, Settings, Source, Target
 from responder.pipeline import walk
 from responder.pipeline.accept import Accepted, accept
 from responder.pipeline.document import document
-from responder.pipeline.pages import deliver, triage_due
+from responder.pipeline.pages import deliver, page_stuck, triage_due
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import triage
@@ -104,9 +104,17 @@ class House:
             work(job["args"])
         return len(jobs)
 
+    def watch(self) -> None:
+        """One tick of the watch that each web and worker process runs."""
+        triage_due(self.services)
+        page_stuck(self.services)
+        deliver(self.services, page=True)
+        fire_timers(self.services)
+
     def settle(self) -> None:
         """Jobs, timers that are due, and messages."""
         triage_due(self.services)
+        page_stuck(self.services)
         self.run_jobs()
         fire_timers(self.services)
         self.run_jobs()

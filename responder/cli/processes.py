@@ -11,7 +11,7 @@ from responder.cli.common import Refusal, config_option, read_settings
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
 from responder.runbook.loader import RunbookWrong
-from responder.store.migrations import DatabaseAway, MigrationRefused, pending
+from responder.store.migrations import DatabaseAway, MigrationRefused, pending, why_away
 from responder.store.migrations import migrate as apply_migrations
 from responder.worker import run
 
@@ -19,7 +19,13 @@ from responder.worker import run
 @click.command()
 @config_option
 @click.option("--bind", default="127.0.0.1:8000", envvar="RESPONDER_BIND", show_default=True)
-@click.option("--workers", default=2, show_default=True, help="Web processes; as many as cores.")
+@click.option(
+    "--workers",
+    default=2,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Web processes; as many as cores.",
+)
 def serve(config: Path, bind: str, workers: int) -> None:
     """Receive webhooks and serve the API, with gunicorn."""
     _ready(read_settings(config))
@@ -31,7 +37,13 @@ def serve(config: Path, bind: str, workers: int) -> None:
 
 @click.command()
 @config_option
-@click.option("--slots", default=8, show_default=True, help="Jobs at once; a quarter for P0/P1.")
+@click.option(
+    "--slots",
+    default=8,
+    type=click.IntRange(2),
+    show_default=True,
+    help="Jobs at once; a quarter for P0/P1.",
+)
 def work(config: Path, slots: int) -> None:
     """Diagnose, fix, verify and notify, until SIGTERM."""
     settings = read_settings(config)
@@ -51,7 +63,7 @@ def migrate(config: Path, check: bool) -> None:
     except (MigrationRefused, SecretMissing) as refused:
         raise Refusal(str(refused)) from None
     except DatabaseAway as away:
-        raise Refusal(f"our database cannot be reached: {_first_line(away)}") from None
+        raise Refusal(f"our database cannot be reached: {why_away(away)}") from None
     for name in names:
         click.echo(f"{'missing' if check else 'applied'} {name}")
     if not names:
@@ -70,10 +82,6 @@ def _ready(settings: Settings) -> None:
     except (SecretMissing, MigrationRefused) as refused:
         raise Refusal(str(refused)) from None
     except DatabaseAway as away:
-        raise Refusal(f"our database cannot be reached: {_first_line(away)}") from None
+        raise Refusal(f"our database cannot be reached: {why_away(away)}") from None
     if missing:
         raise Refusal(f"our database lacks {', '.join(missing)}; run: responder migrate")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -11,7 +11,13 @@ from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
 from responder.runbook.loader import RunbookWrong
 from responder.settings import unreadable_secrets
-from responder.store.migrations import DatabaseAway, MigrationRefused, pending, same_server
+from responder.store.migrations import (
+    DatabaseAway,
+    MigrationRefused,
+    pending,
+    same_server,
+    why_away,
+)
 
 
 @click.command()
@@ -65,7 +71,7 @@ def _database_mistakes(settings: Settings) -> Iterator[str]:
     except MigrationRefused as refused:
         yield f"database: {refused}"
     except DatabaseAway as away:
-        yield f"database: it cannot be reached: {str(away).strip().partition(chr(10))[0]}"
+        yield f"database: it cannot be reached: {why_away(away)}"
 
 
 def _summary(settings: Settings) -> str:

@@ -50,6 +50,8 @@ def issue(name: str, role: str, lifetime: str, config: Path) -> None:
         duration = parse_duration(lifetime)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
+    if not duration:
+        raise click.BadParameter("must be longer than 0", param_hint="--for")
     signing = TokenKeys(read_settings(config).token_keys)
     try:
         click.echo(signing.issue(name, role, datetime.now(UTC), duration, new_id()))

@@ -86,12 +86,21 @@ KEYLESS_LABELS = frozenset(
 
 def incident_key(rule: str, target: str | None, values: Mapping[str, str]) -> str:
     """The identity of an incident that a rule answers; never the severity."""
-    return json.dumps(["rule", rule, target, dict(values)], sort_keys=True, ensure_ascii=False)
+    return _bounded(
+        json.dumps(["rule", rule, target, dict(values)], sort_keys=True, ensure_ascii=False)
+    )
 
 
 def incident_key_without_rule(source: str, fingerprint: str) -> str:
     """The identity of an incident that no rule answers."""
-    return json.dumps(["source", source, fingerprint], ensure_ascii=False)
+    return _bounded(json.dumps(["source", source, fingerprint], ensure_ascii=False))
+
+
+def _bounded(key: str) -> str:
+    """A key that an index can hold: a long one ends with the digest of all of it."""
+    if len(key.encode()) <= 1000:
+        return key
+    return f"{key[:200]}... sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def dedup_key(key: str) -> str:

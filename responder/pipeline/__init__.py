@@ -7,15 +7,13 @@ restart from.
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from responder.domain.decision import Reason
 from responder.domain.incident import Incident, Stage
 from responder.pipeline.decide import decide
 from responder.pipeline.diagnose import diagnose
 from responder.pipeline.fix import fix
 from responder.pipeline.pages import deliver
-from responder.pipeline.recover import abandon
+from responder.pipeline.recover import give_up
 from responder.pipeline.services import Services
-from responder.pipeline.settle import hand_over
 from responder.pipeline.verify import verify
 from responder.pipeline.watch import watch
 from responder.store import Fenced
@@ -24,8 +22,8 @@ from responder.store.incidents import incident_from_row
 #: A walk that failed so often hands its incident over.
 TRIES = 3
 
-#: A stage returns the incident to go on with, or None when the walk ends here.
-STAGES: Mapping[Stage, Callable[[Incident, Services], Incident | None]] = {
+#: A stage returns the incident as it is afterwards; when that is no longer walking, it rests.
+STAGES: Mapping[Stage, Callable[[Incident, Services], Incident]] = {
     Stage.DIAGNOSE: diagnose,
     Stage.PLAN: decide,
     Stage.FIX: fix,
@@ -38,23 +36,16 @@ def walk(services: Services, incident_id: UUID, tries: int) -> None:
     """Take an incident as far as it goes now; `tries` counts the walks of this job that failed."""
     with services.store.transaction() as tx:
         row = tx.maybe("take_walk", id=incident_id)
-    incident = incident_from_row(row) if row else None
+    if row is None:
+        return
+    incident = incident_from_row(row)
     try:
-        if incident is not None and tries >= TRIES:
-            incident = _give_up(services, incident)
-        while incident is not None:
+        if tries >= TRIES and incident.stage != Stage.WATCH:
+            incident = give_up(incident, services)
+        while incident.walking:
             stage, pages = incident.stage, incident.severity.pages
             incident = STAGES[stage](incident, services)
             if stage == Stage.PLAN and pages:
                 deliver(services, page=True)  # its page waited for the diagnosis
     except Fenced:
         services.log.info("walk taken over by another worker", incident=str(incident_id))
-
-
-def _give_up(services: Services, incident: Incident) -> Incident | None:
-    """A person must go on; a fix whose fate is open is not tried again either."""
-    if incident.stage == Stage.WATCH:
-        return incident
-    detail = f"It failed at the stage {incident.stage}."
-    reason = abandon(services, incident) if incident.stage in (Stage.FIX, Stage.VERIFY) else None
-    return hand_over(incident, services, reason or Reason.GAVE_UP, detail)

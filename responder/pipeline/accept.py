@@ -82,7 +82,7 @@ def _keep(
         first = tx.one("known_delivery", source=source.name, key=key)["delivery_id"]
         _insert(tx, delivery, source, request, DeliveryOutcome.DUPLICATE, triaged_at=tx.now)
         return Accepted(first, DeliveryOutcome.DUPLICATE, 0, 0)
-    severity = _most_severe(services, notices)
+    severity, wakes = _most_severe(services, notices)
     _insert(
         tx,
         delivery,
@@ -91,7 +91,7 @@ def _keep(
         DeliveryOutcome.ACCEPTED,
         notices=[notice.to_json() for notice in notices],
         alert_count=len(notices),
-        page_due_at=tx.now + PAGE_PATIENCE if severity.pages else None,
+        page_due_at=tx.now + PAGE_PATIENCE if wakes else None,
         triaged_at=None if notices else tx.now,
     )
     if notices:
@@ -135,13 +135,16 @@ def _insert(
     )
 
 
-def _most_severe(services: Services, notices: Sequence[Alert | Malformed]) -> Severity:
+def _most_severe(services: Services, notices: Sequence[Alert | Malformed]) -> tuple[Severity, bool]:
+    """Of what fires; and whether somebody must be woken: a word that nobody reads may mean P0."""
     firing = [
-        services.catalogue.identify(notice).severity
+        notice
         for notice in notices
         if isinstance(notice, Alert) and notice.status == AlertStatus.FIRING
     ]
-    return min(firing, default=Severity.P3)
+    severities = [services.catalogue.identify(alert).severity for alert in firing]
+    severity = min(severities, default=Severity.P3)
+    return severity, severity.pages or any(alert.severity_unreadable for alert in firing)
 
 
 def refuse(services: Services, source: str, address: str, why: str) -> None:

@@ -13,11 +13,11 @@ from responder.domain.notification import Happening
 from responder.domain.severity import Severity
 from responder.pipeline.notify import page, tell
 from responder.pipeline.plan import plan
-from responder.pipeline.services import Services, record
+from responder.pipeline.services import Services, move, record
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Finding
 from responder.store import Transaction
-from responder.store.incidents import incident_from_row, step
+from responder.store.incidents import incident_from_row
 
 #: Verifications of one key that may fail before only a person may go on.
 BREAKER_LIMIT = 2
@@ -29,28 +29,29 @@ UNATTENDED = timedelta(hours=1)
 _PAGING = frozenset({Reason.FIX_FAILED, Reason.NOT_VERIFIED, Reason.UNKNOWN})
 
 
-def decide(incident: Incident, services: Services) -> Incident | None:
+def decide(incident: Incident, services: Services) -> Incident:
     """Stage: the decision is stored with its facts, then carried out or handed to people."""
     rule = services.rule_of(incident)
     with services.store.transaction() as tx:
         locked = tx.one("lock_incident", id=incident.id)
         incident = incident_from_row(locked)
         if incident.status == IncidentStatus.RESOLVED:
-            return step(tx, "advance", incident, next=Stage.WATCH)
+            return move(tx, incident, "advance", next=Stage.WATCH)
+        if (rule.checksum if rule else None) != incident.rule_checksum:
+            return move(tx, incident, "start_again", {"why": "the rule was edited meanwhile"})
         findings = [Finding(**plain) for plain in locked["findings"]]
         facts = gather_facts(services, tx, incident, rule)
         decision = plan(rule.options if rule else {}, findings, facts)
         store_decision(services, tx, incident, decision, facts, locked["findings"])
         if decision.action == Action.FIX:
-            after = step(tx, "advance", incident, next=Stage.FIX)
+            after = move(tx, incident, "advance", next=Stage.FIX)
         elif decision.action == Action.WAIT:
             assert decision.look_again_in is not None
             after = _wait(tx, incident, decision.look_again_in)
         else:
-            after = step(tx, "advance", incident, next=Stage.WATCH)
+            after = move(tx, incident, "advance", next=Stage.WATCH)
             hand_to_people(services, tx, after, decision)
-        record(tx, after, "stage", before=incident.stage, after=after.stage)
-    return after if after.walking else None
+    return after
 
 
 def gather_facts(
@@ -88,7 +89,7 @@ def gather_facts(
             first_failed([parse_matcher(text) for text in matchers], incident.labels) is None
             for matchers in row["windows"]
         ),
-        breaker=row["failures"] >= BREAKER_LIMIT,
+        breaker=row["failures"] >= BREAKER_LIMIT or row["unknown"],
         limit_reached=row["fixes_this_hour"] >= HOURLY_LIMIT,
         cooldowns=_cooldowns(rule, row["ended"]),
     )
@@ -162,19 +163,19 @@ def hand_to_people(
 ) -> None:
     """People hear of it; at P2 they are woken when a fix failed or nobody takes it in time."""
     tell(services, tx, incident, Happening.UPDATED)
+    if incident.status == IncidentStatus.RESOLVED:
+        return  # it is over, or goes on under a newer one
     if incident.severity != Severity.P2:
         return  # P0 and P1 woke them when they were opened, P3 waits for the morning
-    if incident.severity_unreadable:
-        page(services, tx, incident, tx.now, Reason.SEVERITY_UNREADABLE)  # it may well be a P0
-    elif decision.reason in _PAGING:
+    if decision.reason in _PAGING:
         page(services, tx, incident, tx.now, decision.reason)
-    else:
+    elif incident.paged_at is None:
         tx.run("set_timer", id=incident.id, what="unattended", due_at=tx.now + UNATTENDED)
 
 
 def _wait(tx: Transaction, incident: Incident, duration: timedelta) -> Incident:
     """Back to diagnose, when the time comes; at once when something happened meanwhile."""
     if incident.again:
-        return step(tx, "start_again", incident)
+        return move(tx, incident, "start_again")
     tx.run("set_timer", id=incident.id, what="look_again", due_at=tx.now + duration)
-    return step(tx, "rest", incident, next=Stage.DIAGNOSE)
+    return move(tx, incident, "rest", next=Stage.DIAGNOSE)

@@ -23,10 +23,9 @@ from responder.domain.decision import Reason
 from responder.domain.duration import parse_duration
 from responder.domain.incident import Incident, Stage
 from responder.domain.settings import Target
-from responder.pipeline.services import Services, record
+from responder.pipeline.services import Services, move
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Case, Diagnostic, Finding, Http, Sql
-from responder.store.incidents import step
 from responder.targets.reading import Question, ask
 
 #: A diagnosis takes no longer than this, whatever its questions do.
@@ -46,13 +45,15 @@ class _Asked:
     answer: Answer
 
 
-def diagnose(incident: Incident, services: Services) -> Incident | None:
+def diagnose(incident: Incident, services: Services) -> Incident:
     """Stage: answers and findings are stored, then the plan; a page that waited leaves now."""
     rule = services.rule_of(incident)
     askable = rule is not None and incident.trouble not in _UNASKABLE
     asked: list[_Asked] = []
     findings: list[Finding] = []
     trouble, detail = incident.trouble or "", incident.trouble_detail
+    if rule is None and incident.rule is not None:
+        trouble, detail = Reason.NO_RULE, f"The rule {incident.rule} is no longer loaded."
     if rule is not None and askable:
         asked = _ask_all(services, incident, rule)
         try:
@@ -63,7 +64,12 @@ def diagnose(incident: Incident, services: Services) -> Incident | None:
         else:
             trouble = "" if trouble == Reason.RULE_FAILED else trouble
     with services.store.transaction() as tx:
-        after = step(tx, "advance", incident, next=Stage.PLAN)
+        told = {
+            "findings": [finding.name for finding in findings],
+            "answers": {each.question.name: each.answer.status for each in asked},
+            "trouble": trouble,
+        }
+        after = move(tx, incident, "advance", told, next=Stage.PLAN)
         tx.run(
             "set_findings",
             id=incident.id,
@@ -75,16 +81,6 @@ def diagnose(incident: Incident, services: Services) -> Incident | None:
         )
         tx.many("insert_answer", _answer_rows(incident, asked))
         tx.run("hasten_pages", incident_id=incident.id)
-        record(
-            tx,
-            incident,
-            "stage",
-            before=incident.stage,
-            after=after.stage,
-            findings=[finding.name for finding in findings],
-            answers={each.question.name: each.answer.status for each in asked},
-            trouble=trouble,
-        )
     return replace(after, trouble=trouble or None, trouble_detail=detail)
 
 
@@ -263,7 +259,11 @@ def shared(
         time.sleep(_POLL)
     answer = asking()
     with services.store.transaction() as tx:
-        tx.run("share_answer", target=target, digest=digest, asker=me, answer=answer.to_json())
+        asked = {"target": target, "digest": digest, "asker": me}
+        if answer.status == AnswerStatus.SKIPPED:  # the target said nothing that others could use
+            tx.run("give_up_question", **asked)
+        else:
+            tx.run("share_answer", **asked, answer=answer.to_json())
     return answer
 
 

@@ -16,14 +16,14 @@ from responder.pipeline.decide import HOURLY_LIMIT, notice_failover
 from responder.pipeline.recover import recover
 from responder.pipeline.services import Services, record
 from responder.pipeline.settle import (
+    busy,
     committed,
     decide_again,
     fix_event,
-    hand_over,
     later,
     nothing_left,
     once_more,
-    settle,
+    rolled_back,
 )
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Option
@@ -36,7 +36,11 @@ class _AtTheGate(Exception):
     """Something has come up since the decision; the change is rolled back."""
 
 
-def fix(incident: Incident, services: Services) -> Incident | None:
+class _NotNow(Exception):
+    """Something that will be over in a moment speaks against it; the change is rolled back."""
+
+
+def fix(incident: Incident, services: Services) -> Incident:
     """Stage: carry out the decided option, or settle what an earlier walk left behind."""
     with services.store.transaction() as tx:
         left = tx.maybe("unsettled_fix", incident_id=incident.id)
@@ -45,12 +49,12 @@ def fix(incident: Incident, services: Services) -> Incident | None:
     rule = services.rule_of(incident)
     with services.store.transaction() as tx:
         decision = tx.one("decision", id=incident.decision_id)
-    option = rule.options.get(decision["option"]) if rule else None
-    if rule is None or option is None:
-        return hand_over(incident, services, Reason.FIX_FAILED, "the rule's option is gone")
+    if rule is None or rule.checksum != incident.rule_checksum:
+        return decide_again(incident, services, None, "the rule was edited since the decision")
+    option = rule.options[decision["option"]]
     with services.slots.writing(incident.target or "", 5.0) as got:
         if not got:
-            return later(incident, services, "no fixing connection became free")
+            return busy(incident, services, None, "no fixing connection became free")
         return _carry_out(incident, services, rule, option, decision["parameters"])
 
 
@@ -60,7 +64,7 @@ def _carry_out(
     rule: LoadedRule,
     option: Option,
     parameters: Mapping[str, Any],
-) -> Incident | None:
+) -> Incident:
     change = _change(incident, rule, option, parameters)
     try:
         fix_id = _start(incident, services, rule, option, change)
@@ -77,14 +81,12 @@ def _carry_out(
         return later(incident, services, "the target did not answer the commit")
     except writing.AlreadyGone as gone:
         return nothing_left(incident, services, fix_id, str(gone))
-    except writing.Busy as busy:
-        settle(incident, services, fix_id, FixStatus.REFUSED, str(busy))
-        return later(incident, services, str(busy))
+    except (writing.Busy, _NotNow) as other:
+        return busy(incident, services, fix_id, str(other))
     except writing.Outrun as outrun:
         return once_more(incident, services, fix_id, f"outrun: {outrun}")
     except writing.RolledBack as failed:
-        settle(incident, services, fix_id, FixStatus.ROLLED_BACK, str(failed))
-        return hand_over(incident, services, Reason.FIX_FAILED, str(failed))
+        return rolled_back(incident, services, fix_id, str(failed))
     return committed(incident, services, fix_id)
 
 
@@ -112,10 +114,10 @@ def _start(
     """Step 1. Refused: the CHECK or the one-per-key index; _AtTheGate: the hourly limit."""
     fix_id = services.new_id()
     with services.store.transaction() as tx:
+        step(tx, "advance", incident, next=Stage.FIX)
         tx.run("lock_rule", rule=rule.name)
         if tx.one("fixes_this_hour", rule=rule.name)["fixes"] >= HOURLY_LIMIT:
             raise _AtTheGate(SENTENCES[Reason.LIMIT])
-        step(tx, "advance", incident, next=Stage.FIX)
         tx.run(
             "insert_fix",
             id=fix_id,
@@ -160,12 +162,14 @@ def _record(incident: Incident, services: Services, fix_id: UUID, made: writing.
             "the walk was taken over by another worker": not gate["fenced"],
             SENTENCES[Reason.STOPPED]: not gate["enabled"],
             "the incident is resolved": gate["incident_status"] == "resolved",
+            SENTENCES[Reason.SEVERITY_UNREADABLE]: gate["severity_unreadable"],
             SENTENCES[Reason.TARGET_ON_FIRE]: gate["target_on_fire"],
-            "an alert that may be a P0 or P1 is waiting for triage": gate["page_untriaged"],
         }
         for objection, holds in objections.items():
             if holds:
                 raise _AtTheGate(objection)
+        if gate["page_untriaged"]:
+            raise _NotNow("an alert that may be a P0 or P1 is waiting for triage")
         row = tx.maybe(
             "record_fix",
             id=fix_id,

@@ -19,7 +19,7 @@ def tell(services: Services, tx: Transaction, incident: Incident, happening: Hap
     for receiver, page in _receivers(services, incident):
         if page and happening in (Happening.OPENED, Happening.UPDATED):
             continue  # `page` wakes; a second trigger would not replace the first one's details
-        if page and not tx.one("told", incident_id=incident.id, receiver=receiver)["told"]:
+        if page and not _told(tx, incident, receiver):
             continue
         _write(services, tx, incident, receiver, happening, page=page, due_at=tx.now)
 
@@ -31,8 +31,12 @@ def page(
     due_at: datetime,
     why: str,
     risen: bool = False,
+    others: bool = False,
 ) -> None:
-    """Wake people: at most once in a flap window, then at its end; `risen`: in any case."""
+    """Wake people: at most once in a flap window, then at its end; `risen`: in any case.
+
+    others: only those who were not woken for this incident before.
+    """
     last = tx.one("last_page", incident_id=incident.id)["at"]
     if last is not None and not risen:
         due_at = max(due_at, last + services.settings.flap_window)
@@ -40,8 +44,9 @@ def page(
     adopted = tx.all("adopt_bare_pages", key=incident.key, incident_id=incident.id)
     known = {row["receiver"] for row in adopted}
     for receiver in pagers:
-        if receiver not in known:
-            _write(services, tx, incident, receiver, Happening.OPENED, page=True, due_at=due_at)
+        if receiver in known or (others and _told(tx, incident, receiver)):
+            continue
+        _write(services, tx, incident, receiver, Happening.OPENED, page=True, due_at=due_at)
     tx.run("set_paged", id=incident.id)
     record(tx, incident, "page", after="due", why=why, receivers=pagers, adopted=sorted(known))
 
@@ -68,6 +73,10 @@ def bare_page(
                 document=document,
                 due_at=tx.now,
             )
+
+
+def _told(tx: Transaction, incident: Incident, receiver: str) -> bool:
+    return bool(tx.one("told", incident_id=incident.id, receiver=receiver)["told"])
 
 
 def _let_sleep(tx: Transaction, incident: Incident) -> None:

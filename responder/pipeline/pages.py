@@ -1,7 +1,7 @@
-"""The watch: one thread in each web and worker process, every quarter of a second.
+"""The watch of each web and worker process, every quarter of a second.
 
-It triages P0/P1 deliveries that no worker has taken, sends due pages under a lease, and wakes
-incidents whose timer is due. Workers deliver the other messages too, in a second thread.
+It triages P0/P1 deliveries that no worker has taken and sends due pages under a lease; beside it,
+so that no page waits for them, timers are fired. Workers deliver the other messages too.
 """
 
 import threading
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
+from responder.domain.actor import RESPONDER
 from responder.domain.alert import Alert, AlertStatus, notice_from_json
 from responder.domain.incident import dedup_key
 from responder.domain.notification import Happening, Message
@@ -21,7 +21,7 @@ from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import triage
 from responder.receivers import Undelivered
 from responder.store import StoreAway, Transaction
-from responder.store.incidents import lock_incident
+from responder.store.incidents import incident_from_row
 
 EVERY = 0.25
 #: An attempt to page may last so long; its lease ends soon after, and another process goes on.
@@ -34,18 +34,20 @@ OTHER_LEASE = timedelta(seconds=30)
 #: A message that is no page is given up after so many attempts; a page is tried for ever.
 ATTEMPTS = 12
 _LONGEST_WAIT = 3600.0
+#: Whatever a receiver asks for, a page is tried again so soon.
+LONGEST_PAGE_WAIT = 30.0
 _AT_ONCE = 8
 
 
 class Watch:
-    """Runs `tick` every so often until it is stopped; its mistakes are logged and it goes on."""
+    """Runs each of `ticks` every so often until it is stopped; one's mistake stops no other."""
 
     def __init__(
-        self, services: Services, tick: Callable[[Services], None], every: float = EVERY
+        self, services: Services, *ticks: Callable[[Services], object], every: float = EVERY
     ) -> None:
         self._services = services
         self._every = every
-        self._tick = tick
+        self._ticks = ticks
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -59,61 +61,67 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):
-            try:
-                self._tick(self._services)
-            except StoreAway:
-                continue  # our database is away; the rows wait there
-            except Exception:  # the outermost loop: the page must not wait for anybody's mistake
-                self._services.log.exception("the watch stumbled and goes on")
+            for tick in self._ticks:
+                try:
+                    tick(self._services)
+                except StoreAway:
+                    continue  # our database is away or slow; the rows wait there
+                except Exception:  # the outermost loop: a page waits for nobody's mistake
+                    self._services.log.exception("the watch stumbled and goes on")
 
 
-def watch_pages(services: Services) -> None:
-    """One tick of every process: urgent triage, due pages, due timers."""
-    triage_due(services)
+def watches(services: Services) -> list[Watch]:
+    """What runs in every web and worker process: pages, and beside them timers."""
+    return [
+        Watch(services, triage_due, page_stuck, deliver_pages),
+        Watch(services, fire_timers),
+    ]
+
+
+def deliver_pages(services: Services) -> None:
+    """What wakes people."""
     deliver(services, page=True)
-    fire_timers(services)
 
 
-def watch_messages(services: Services) -> None:
-    """One tick of a worker's second thread: everything that wakes nobody."""
+def deliver_messages(services: Services) -> None:
+    """What wakes nobody; workers do this."""
     deliver(services, page=False)
 
 
 def triage_due(services: Services) -> None:
-    """P0/P1 deliveries that no worker has taken in time.
+    """Triage the P0/P1 deliveries that no worker has taken in time.
 
-    When triage fails, or whoever has it in hand is stuck, a bare page leaves.
+    It waits for a lock once, then leaves the rest to `page_stuck`.
     """
     with services.store.transaction() as tx:
-        due = tx.all("due_deliveries", stuck_after=STUCK_AFTER)
-    for row in due:
+        due = [row["id"] for row in tx.all("due_deliveries")]
+    for delivery_id in due:
         try:
-            taken = triage(services, row["id"], hurry=True)
-            failed = False
-        except StoreAway:  # or a lock that somebody holds too long: overdue decides
-            taken = failed = False
-        except Exception:  # whatever is wrong with it, somebody must be woken
-            services.log.exception("triage failed; a bare page leaves", delivery=str(row["id"]))
-            taken, failed = False, True
-        if failed or (row["stuck"] and not taken):
-            _page_barely(services, row["id"], over=failed)
-
-
-def _page_barely(services: Services, delivery_id: UUID, over: bool) -> None:
-    """One page for each P0/P1 key in the delivery; `over`: the watch need not come back to it."""
-    with services.store.transaction() as tx:
-        row = tx.maybe("untriaged_delivery", id=delivery_id)
-        if row is None:
+            triage(services, delivery_id, hurry=True)
+        except StoreAway:
             return
+        except Exception:  # whatever is wrong with it, the next ones are triaged
+            services.log.exception("triage failed", delivery=str(delivery_id))
+
+
+def page_stuck(services: Services) -> None:
+    """A bare page for P0/P1 deliveries whose triage fails, or is in the hands of somebody stuck."""
+    with services.store.transaction() as tx:
+        stuck = tx.all("stuck_deliveries", stuck_after=STUCK_AFTER)
+    for row in stuck:
+        _page_barely(services, row)
+
+
+def _page_barely(services: Services, row: Mapping[str, Any]) -> None:
+    """One page for each P0/P1 key in the delivery."""
+    with services.store.transaction() as tx:
         for plain in row["notices"]:
             alert = notice_from_json(plain)
             if isinstance(alert, Alert) and alert.status == AlertStatus.FIRING:
                 identity = services.catalogue.identify(alert)
-                if identity.severity.pages:
+                if identity.severity.pages or alert.severity_unreadable:
                     told = bare_document(services, alert, identity, row["received_at"].isoformat())
                     bare_page(services, tx, identity.key, told, alert.labels, identity.severity)
-        if over:
-            tx.run("postpone_page", id=delivery_id)
 
 
 def deliver(services: Services, page: bool) -> int:
@@ -154,12 +162,13 @@ def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> N
     with services.store.transaction() as tx:
         dead = error.permanent or (not row["page"] and row["attempts"] >= ATTEMPTS)
         wait = error.retry_after or _backoff(row["attempts"], row["page"])
+        longest = LONGEST_PAGE_WAIT if row["page"] else _LONGEST_WAIT
         changed = tx.run(
             "notification_failed",
             id=row["id"],
             attempts=row["attempts"],
             dead=dead,
-            due_at=tx.now + timedelta(seconds=min(wait, _LONGEST_WAIT)),
+            due_at=tx.now + timedelta(seconds=min(wait, longest)),
             error=str(error)[:500],
         )
         if changed and (dead or row["attempts"] == 1):
@@ -168,23 +177,14 @@ def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> N
 
 def _backoff(attempts: int, page: bool) -> float:
     """A page is tried again at once and then each half minute; the rest waits longer each time."""
-    if page:
-        return 0.5 * 2.0 ** min(attempts - 1, 6)
-    return 5.0 * 3.0 ** (attempts - 1)
+    return 0.5 * 2.0 ** min(attempts - 1, 6) if page else 5.0 * 3.0 ** (attempts - 1)
 
 
 def _event(tx: Transaction, row: Mapping[str, Any], after: str, **details: Any) -> None:
-    if row["incident_id"] is not None:
-        incident = lock_incident(tx, row["incident_id"])
-        record(
-            tx,
-            incident,
-            "notification",
-            before="due",
-            after=after,
-            receiver=row["receiver"],
-            happening=row["happening"],
-            page=row["page"],
-            attempts=row["attempts"],
-            **details,
-        )
+    told = {name: row[name] for name in ("receiver", "happening", "page", "attempts")} | details
+    if row["incident_id"] is None:  # a bare page, before triage adopted it
+        subject = f"notification {row['id']}"
+        tx.record("notification", RESPONDER, subject, before="due", after=after, **told)
+        return
+    incident = incident_from_row(tx.one("incident", id=row["incident_id"]))
+    record(tx, incident, "notification", before="due", after=after, **told)

@@ -14,6 +14,7 @@ from responder.receivers import Receiver
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
 from responder.store import Store, Transaction
+from responder.store.incidents import step
 from responder.store.slots import Slots
 
 
@@ -54,6 +55,20 @@ def record(
         filed_at=incident.opened_at,
         **details,
     )
+
+
+def move(
+    tx: Transaction,
+    incident: Incident,
+    query: str,
+    details: Mapping[str, Any] | None = None,
+    **parameters: Any,
+) -> Incident:
+    """A fenced step of a walk, with its audit event when the stage changes. Fenced."""
+    after = step(tx, query, incident, **parameters)
+    if after.stage != incident.stage:
+        record(tx, after, "stage", before=incident.stage, after=after.stage, **(details or {}))
+    return after
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -1,4 +1,7 @@
-"""How a fix ends, or waits: each way with its row, its audit event and the stage that follows."""
+"""How a fix ends, or waits: its row, its audit event and the stage that follows, in one commit.
+
+Between two commits a process may die, so no function here makes two.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -10,20 +13,21 @@ from responder.domain.incident import Incident, Stage
 from responder.domain.notification import Happening
 from responder.pipeline.decide import gather_facts, hand_to_people, store_decision
 from responder.pipeline.notify import tell
-from responder.pipeline.services import Services, record
+from responder.pipeline.services import Services, move, record
 from responder.store import Transaction
-from responder.store.incidents import lock_incident, step
+from responder.store.incidents import lock_incident
 
-#: How long to wait before a fate is asked for again, or a busy key is tried again.
+#: How long to wait before a fate is asked for again, or a busy key is tried again: at least,
+#: and at most, when it takes long.
 ASK_AGAIN = timedelta(seconds=5)
-#: Refusals at the gate within the hour after which a person decides.
+ASK_AT_LEAST = timedelta(minutes=5)
+#: Refusals within the hour after which a person decides.
 REFUSALS = 3
 
 
 def committed(incident: Incident, services: Services, fix_id: UUID) -> Incident:
     """Step 5: it is done; now the cause must be gone."""
     with services.store.transaction() as tx:
-        after = step(tx, "advance", incident, next=Stage.VERIFY)
         row = tx.maybe(
             "settle_fix",
             id=fix_id,
@@ -34,86 +38,97 @@ def committed(incident: Incident, services: Services, fix_id: UUID) -> Incident:
         if row is not None:
             fix_event(tx, incident, fix_id, FixStatus.RECORDED, FixStatus.COMMITTED)
         tx.run("forget_answers", target=incident.target)
-        record(tx, incident, "stage", before=incident.stage, after=after.stage)
+        after = move(tx, incident, "advance", next=Stage.VERIFY)
         tell(services, tx, after, Happening.UPDATED)
     return after
 
 
-def once_more(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident | None:
-    """Rolled back by a mishap: decided anew once, then a person decides."""
-    settle(incident, services, fix_id, FixStatus.ROLLED_BACK, reason)
+def rolled_back(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
+    """The target is as it was, and a person goes on."""
     with services.store.transaction() as tx:
+        settle(tx, incident, fix_id, FixStatus.ROLLED_BACK, reason)
+        return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
+
+
+def nobody_knows(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
+    """The target may have been changed; it is never tried again, and a person goes on."""
+    with services.store.transaction() as tx:
+        settle(tx, incident, fix_id, FixStatus.UNKNOWN, reason)
+        return hand_over(services, tx, incident, Reason.UNKNOWN, reason)
+
+
+def once_more(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
+    """Rolled back by a mishap: decided anew once, then a person decides."""
+    with services.store.transaction() as tx:
+        settle(tx, incident, fix_id, FixStatus.ROLLED_BACK, reason)
         counted = tx.one("refusals", incident_id=incident.id)
-    if counted["interrupted"] + counted["outrun"] > 1:
-        return hand_over(incident, services, Reason.FIX_FAILED, reason)
-    return _back_to_plan(incident, services)
+        if counted["interrupted"] + counted["outrun"] > 1:
+            return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
+        return move(tx, incident, "advance", next=Stage.PLAN)
 
 
 def decide_again(
     incident: Incident, services: Services, fix_id: UUID | None, reason: str
-) -> Incident | None:
+) -> Incident:
     """Something has come up since the decision: the plan sees it now."""
-    if fix_id is not None:
-        settle(incident, services, fix_id, FixStatus.REFUSED, reason)
     with services.store.transaction() as tx:
-        refused = tx.one("refusals", incident_id=incident.id)["refused"]
-        if fix_id is None:  # refused before there was a row of it
-            record(tx, incident, "fix", after=FixStatus.REFUSED, reason=reason)
-    if refused >= REFUSALS:
-        return hand_over(incident, services, Reason.FIX_FAILED, reason)
-    return _back_to_plan(incident, services)
+        if _refused(services, tx, incident, fix_id, reason):
+            return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
+        return move(tx, incident, "advance", next=Stage.PLAN)
 
 
-def _back_to_plan(incident: Incident, services: Services) -> Incident:
+def busy(incident: Incident, services: Services, fix_id: UUID | None, reason: str) -> Incident:
+    """Somebody else is at work on the target: decided anew in a moment."""
     with services.store.transaction() as tx:
-        after = step(tx, "advance", incident, next=Stage.PLAN)
-        record(tx, after, "stage", before=incident.stage, after=after.stage)
-    return after
+        if _refused(services, tx, incident, fix_id, reason):
+            return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
+        tx.run("set_timer", id=incident.id, what="settle", due_at=tx.now + ASK_AGAIN)
+        return move(tx, incident, "rest", next=Stage.PLAN)
 
 
 def nothing_left(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
     """There is nothing to fix any more: the incident waits for its end."""
-    settle(incident, services, fix_id, FixStatus.REFUSED, reason)
     with services.store.transaction() as tx:
-        after = step(tx, "advance", incident, next=Stage.WATCH)
-        record(tx, after, "stage", before=incident.stage, after=after.stage, why=reason)
+        settle(tx, incident, fix_id, FixStatus.REFUSED, reason)
+        after = move(tx, incident, "advance", next=Stage.WATCH)
         tell(services, tx, after, Happening.UPDATED)
     return after
 
 
+def later(
+    incident: Incident, services: Services, why: str, waited: timedelta = timedelta()
+) -> Incident:
+    """The walk ends here; a timer comes back to this stage, less often the longer it takes."""
+    with services.store.transaction() as tx:
+        wait = min(max(waited / 4, ASK_AGAIN), ASK_AT_LEAST)
+        tx.run("set_timer", id=incident.id, what="settle", due_at=tx.now + wait)
+        after = move(tx, incident, "rest", next=Stage.FIX)
+        record(tx, after, "waiting", why=why)
+    return after
+
+
+def hand_over(
+    services: Services, tx: Transaction, incident: Incident, reason: Reason, detail: str
+) -> Incident:
+    """A person must go on: the decision says why, and nothing more is tried."""
+    locked = lock_incident(tx, incident.id)
+    facts = gather_facts(services, tx, locked, services.rule_of(incident))
+    sentence = f"{SENTENCES[reason]} {detail}".rstrip()
+    decision = Decision(Action.HAND_OVER, reason, sentence)
+    findings = tx.one("incident", id=incident.id)["findings"]
+    store_decision(services, tx, locked, decision, facts, findings)
+    after = move(tx, incident, "advance", next=Stage.WATCH)
+    hand_to_people(services, tx, after, decision)
+    return after
+
+
 def settle(
-    incident: Incident, services: Services, fix_id: UUID, status: FixStatus, reason: str
+    tx: Transaction, incident: Incident, fix_id: UUID, status: FixStatus, reason: str
 ) -> None:
     """What became of a fix that was not made; nothing when somebody else settled it already."""
-    with services.store.transaction() as tx:
-        row = tx.maybe("settle_fix", id=fix_id, status=status, reason=reason, verification=None)
-        if row is not None:
-            fix_event(tx, incident, fix_id, None, status, reason=reason)
-
-
-def later(incident: Incident, services: Services, why: str) -> Incident | None:
-    """The walk ends here; a timer comes back to this stage."""
-    with services.store.transaction() as tx:
-        tx.run("set_timer", id=incident.id, what="settle", due_at=tx.now + ASK_AGAIN)
-        after = step(tx, "rest", incident, next=Stage.FIX)
-        record(tx, after, "waiting", why=why)
-    return None
-
-
-def hand_over(incident: Incident, services: Services, reason: Reason, detail: str) -> Incident:
-    """A person must go on: the decision says why, and nothing more is tried."""
-    with services.store.transaction() as tx:
-        locked = lock_incident(tx, incident.id)
-        rule = services.rule_of(incident)
-        facts = gather_facts(services, tx, locked, rule)
-        sentence = f"{SENTENCES[reason]} {detail}".rstrip()
-        decision = Decision(Action.HAND_OVER, reason, sentence)
-        findings = tx.one("incident", id=incident.id)["findings"]
-        store_decision(services, tx, locked, decision, facts, findings)
-        after = step(tx, "advance", incident, next=Stage.WATCH)
-        record(tx, after, "stage", before=incident.stage, after=after.stage)
-        hand_to_people(services, tx, after, decision)
-    return after
+    row = tx.maybe("settle_fix", id=fix_id, status=status, reason=reason, verification=None)
+    if row is not None:
+        fix_event(tx, incident, fix_id, None, status, reason=reason)
 
 
 def fix_event(
@@ -126,3 +141,14 @@ def fix_event(
 ) -> None:
     """One step of a fix in the trail of its incident."""
     record(tx, incident, "fix", before=before, after=after, fix=str(fix_id), **details)
+
+
+def _refused(
+    services: Services, tx: Transaction, incident: Incident, fix_id: UUID | None, reason: str
+) -> bool:
+    """Note the refusal; True when there were too many of them."""
+    if fix_id is not None:
+        settle(tx, incident, fix_id, FixStatus.REFUSED, reason)
+    else:  # before there was a row of it
+        record(tx, incident, "fix", after=FixStatus.REFUSED, reason=reason)
+    return bool(tx.one("refusals", incident_id=incident.id)["refused"] >= REFUSALS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.incident import Incident, IncidentStatus, ResolvedBy, Stage
@@ -20,15 +21,18 @@ _SYSTEM = Actor(ActorKind.SYSTEM, "timer")
 def fire_timers(services: Services) -> None:
     """Wake what is due; a timer is gone when its effect is committed, else it comes again.
 
-    They are leased first, so that one whose effect fails does not hold up the others.
+    Each is leased first, so that one whose effect fails does not hold up the others.
     """
-    with services.store.transaction() as tx:
-        leased = tx.all("lease_timers", lease=LEASE)
-    for timer in leased:
+    while (timer := _lease(services)) is not None:
         with services.store.transaction() as tx:
             incident = lock_incident(tx, timer["incident_id"])
-            tx.run("drop_timer", id=incident.id, whats=(timer["what"],))
-            _EFFECTS[timer["what"]](services, tx, incident)
+            if tx.run("take_timer", **timer):  # else it was dropped or set anew meanwhile
+                _EFFECTS[timer["what"]](services, tx, incident)
+
+
+def _lease(services: Services) -> Mapping[str, Any] | None:
+    with services.store.transaction() as tx:
+        return tx.maybe("lease_timer", lease=LEASE)
 
 
 def _go_on(services: Services, tx: Transaction, incident: Incident) -> None:

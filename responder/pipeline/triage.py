@@ -57,7 +57,7 @@ def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
         if row is None:
             return False
         notices = [notice_from_json(plain) for plain in row["notices"]]
-        page_due_at = row["received_at"] + PAGE_PATIENCE if row["page_due_at"] else tx.now
+        page_due_at = row["page_due_at"] or row["received_at"] + PAGE_PATIENCE
         batch = _Batch(services, tx, row["source"], row["received_at"], page_due_at)
         identities = [
             services.catalogue.identify(notice) if isinstance(notice, Alert) else None
@@ -211,7 +211,7 @@ def _open(batch: _Batch, alert: Alert, identity: Identity) -> tuple[AlertOutcome
             "more than one rule answers", incident=str(incident.id), rule=identity.rule
         )
     tell(batch.services, batch.tx, incident, Happening.OPENED)
-    if incident.severity.pages:
+    if incident.severity.pages or incident.severity_unreadable:
         page(batch.services, batch.tx, incident, batch.page_due_at, "opened")
     enqueue_walk(batch.tx, incident)
     return AlertOutcome.OPENED, incident
@@ -240,11 +240,14 @@ def _join(
             after=joined.severity,
             declared=alert.severity_word,
         )
-    risen = joined.severity.pages and not incident.severity.pages
-    if risen or (again and joined.severity.pages):
-        why = "the severity rose" if risen else "it fires again"
-        page(batch.services, batch.tx, joined, batch.page_due_at, why, risen)
-    return nudge(batch.tx, joined) if raised or again else joined
+    unreadable = joined.severity_unreadable and not incident.severity_unreadable
+    if unreadable:
+        record(batch.tx, joined, "severity", batch.actor, declared=alert.severity_word)
+    if unreadable or (joined.severity.pages and (raised or again)):
+        why = "it fires again" if again else "the severity rose or cannot be read"
+        others = incident.severity.pages and not again
+        page(batch.services, batch.tx, joined, batch.page_due_at, why, raised, others)
+    return nudge(batch.tx, joined) if raised or unreadable or again else joined
 
 
 def _flap(batch: _Batch, incident: Incident, alert: Alert, identity: Identity) -> Incident:

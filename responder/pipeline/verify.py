@@ -10,22 +10,23 @@ from responder.domain.fix import Verification
 from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.domain.notification import Happening
 from responder.pipeline.notify import page, tell
-from responder.pipeline.services import Services, record
+from responder.pipeline.services import Services, move, record
 from responder.pipeline.settle import hand_over
 from responder.pipeline.walking import reopen
 from responder.runbook.rule import Within
-from responder.store.incidents import lock_incident, step
+from responder.store import Transaction
+from responder.store.incidents import lock_incident
 from responder.targets.reading import Question, ask
 
 
-def verify(incident: Incident, services: Services) -> Incident | None:
+def verify(incident: Incident, services: Services) -> Incident:
     """Stage: held -> watch; not yet -> a timer; time over -> handed over and reopened."""
     with services.store.transaction() as tx:
         fix = tx.maybe("verifying_fix", incident_id=incident.id)
         now = tx.now
     if fix is None:
         with services.store.transaction() as tx:
-            return step(tx, "advance", incident, next=Stage.WATCH)
+            return move(tx, incident, "advance", next=Stage.WATCH)
     within = _within(services, incident, fix["option"])
     gone, why = _ask(services, incident, fix)
     if gone:
@@ -33,9 +34,9 @@ def verify(incident: Incident, services: Services) -> Incident | None:
     if now + within.step < fix["ended_at"] + within.limit:
         with services.store.transaction() as tx:
             tx.run("set_timer", id=incident.id, what="verify", due_at=tx.now + within.step)
-            after = step(tx, "rest", incident, next=Stage.VERIFY)
+            after = move(tx, incident, "rest", next=Stage.VERIFY)
             record(tx, after, "verification", after=Verification.WAITING, why=why)
-        return None
+        return after
     outcome = Verification.FAILED if gone is False else Verification.NOT_ASKED
     return _not_held(incident, services, fix, outcome, why)
 
@@ -70,17 +71,8 @@ def _ask(services: Services, incident: Incident, fix: Mapping[str, Any]) -> tupl
 
 def _held(incident: Incident, services: Services, fix: Mapping[str, Any]) -> Incident:
     with services.store.transaction() as tx:
-        tx.run("verify_fix", id=fix["id"], verification=Verification.HELD)
-        after = step(tx, "advance", incident, next=Stage.WATCH)
-        record(
-            tx,
-            after,
-            "verification",
-            before=Verification.WAITING,
-            after=Verification.HELD,
-            fix=str(fix["id"]),
-        )
-        record(tx, after, "stage", before=incident.stage, after=after.stage)
+        _verified(tx, incident, fix, Verification.HELD, "the cause is gone")
+        after = move(tx, incident, "advance", next=Stage.WATCH)
         tell(services, tx, after, Happening.UPDATED)
     return after
 
@@ -93,19 +85,25 @@ def _not_held(
     why: str,
 ) -> Incident:
     with services.store.transaction() as tx:
-        tx.run("verify_fix", id=fix["id"], verification=outcome)
+        _verified(tx, incident, fix, outcome, why)
         locked = lock_incident(tx, incident.id)
-        record(
-            tx,
-            locked,
-            "verification",
-            before=Verification.WAITING,
-            after=outcome,
-            fix=str(fix["id"]),
-            why=why,
-        )
         if locked.status == IncidentStatus.RESOLVED:
             reopened = reopen(services, tx, locked, RESPONDER, "the fix did not hold")
             if reopened.severity.pages and reopened.status == IncidentStatus.OPEN:
                 page(services, tx, reopened, tx.now, "the fix did not hold")
-    return hand_over(incident, services, Reason.NOT_VERIFIED, why)
+        return hand_over(services, tx, incident, Reason.NOT_VERIFIED, why)
+
+
+def _verified(
+    tx: Transaction, incident: Incident, fix: Mapping[str, Any], outcome: Verification, why: str
+) -> None:
+    tx.run("verify_fix", id=fix["id"], verification=outcome)
+    record(
+        tx,
+        incident,
+        "verification",
+        before=Verification.WAITING,
+        after=outcome,
+        fix=str(fix["id"]),
+        why=why,
+    )

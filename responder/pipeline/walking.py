@@ -14,8 +14,8 @@ from responder.store.jobs import WALK, enqueue
 
 #: Stages that a notice may cut short: nothing was changed on the target and nothing is verified.
 FREE = (Stage.TRIAGE, Stage.DIAGNOSE, Stage.PLAN, Stage.WATCH, Stage.DONE)
-#: Timers that belong to the state that a new walk leaves behind.
-PASSING = ("look_again", "settle", "unattended", "quiet", "reopen")
+#: Timers that belong to the state that a new walk or the end leaves behind.
+PASSING = ("look_again", "settle", "unattended", "quiet")
 
 
 def enqueue_walk(tx: Transaction, incident: Incident) -> None:
@@ -30,7 +30,7 @@ def nudge(tx: Transaction, incident: Incident) -> Incident:
     """
     if incident.walking or incident.stage not in FREE:
         return incident_from_row(tx.one("set_again", id=incident.id))
-    tx.run("drop_timer", id=incident.id, whats=PASSING)
+    tx.run("drop_timer", id=incident.id, whats=(*PASSING, "reopen"))
     started = incident_from_row(tx.one("start_walk", id=incident.id, stage=Stage.DIAGNOSE))
     record(tx, started, "stage", before=incident.stage, after=started.stage)
     enqueue_walk(tx, started)

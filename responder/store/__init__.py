@@ -1,5 +1,6 @@
 """Our own database: transactions of named statements, and nothing else."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -137,6 +138,8 @@ class Store:
     def __init__(
         self, url: str, size: int, code_version: str, offset: timedelta = timedelta()
     ) -> None:
+        # Its warnings repeat the URL when that is wrong, and with it the password.
+        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         self.url = url
         self.offset = offset
         self._code_version = code_version

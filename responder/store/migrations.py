@@ -12,7 +12,7 @@ from responder.domain.shipped import shipped
 from responder.store.queries import QUERIES
 
 #: What a command catches when the database cannot be reached.
-DatabaseAway = psycopg.OperationalError
+DatabaseAway = (psycopg.OperationalError, psycopg.ProgrammingError)
 #: "resp" in ASCII; nobody else's advisory lock.
 LOCK = 0x72657370
 
@@ -114,6 +114,16 @@ def _refuse(applied: dict[int, tuple[str, str]], migrations: list[Migration]) ->
                 f"migration {name} was changed after it was applied; restore the file and"
                 " put the change into a new migration"
             )
+
+
+def why_away(error: Exception) -> str:
+    """Why our database cannot be reached, without any part of its URL: a password may be in it."""
+    if isinstance(error, psycopg.ProgrammingError):
+        return "its URL is not one of PostgreSQL"
+    text = str(error).strip().partition("\n")[0]
+    if "resolve host" in text or "translate host name" in text:
+        return "the host's name cannot be resolved"
+    return text.rpartition("failed: ")[2]
 
 
 def same_server(url: str, target: Secret) -> bool:

@@ -12,14 +12,19 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_loads
 
 from responder.deadline import within
 from responder.domain.actor import ActorKind
+from responder.domain.secret import SecretMissing
 from responder.domain.settings import Target
 from responder.domain.severity import Severity
 from responder.domain.shipped import shipped
 from responder.domain.statements import Statement, parse_statements
+from responder.targets.errors import connect_error, session_error
+from responder.targets.rows import loads
 
 CONNECT_SECONDS = 2
 #: Everything of a fix on its target, the last gate between; then it is cut and rolled back.
@@ -30,6 +35,17 @@ _FILE = shipped("sql") / "targets" / "writing.sql"
 _SQL = parse_statements(_FILE.read_text(encoding="utf-8"), _FILE.name)
 #: Binding any parameter forces the extended protocol, in which a second statement does not parse.
 _BOUND = {"bound": "responder"}
+
+
+_CONNECTION: dict[str, Any] = {
+    "prepare_threshold": None,
+    "connect_timeout": CONNECT_SECONDS,
+    "application_name": "responder",
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,7 @@ class OpenFix:
         try:
             self._connection.commit()
         except psycopg.Error as error:
-            raise CommitLost(_one_line(error)) from error
+            raise CommitLost(_said(error)) from error
 
 
 @contextmanager
@@ -135,9 +151,9 @@ def make(
             made = _change(connection, change)
             _flush(target, fix_id)
         except psycopg.errors.SerializationFailure as error:
-            raise Outrun(_one_line(error)) from error
+            raise Outrun(_said(error)) from error
         except psycopg.Error as error:
-            raise RolledBack(_one_line(error)) from error
+            raise RolledBack(_said(error)) from error
         yield OpenFix(connection, made)
 
 
@@ -157,7 +173,7 @@ def fate(target: Target, made: Made) -> Fate:
     except psycopg.errors.InvalidParameterValue:
         return Fate.UNKNOWN  # "in the future": this server never handed that xid out
     except (psycopg.Error, RolledBack) as error:
-        raise NotAsked(_one_line(error)) from error
+        raise NotAsked(_said(error)) from error
 
 
 @contextmanager
@@ -166,19 +182,17 @@ def _session(target: Target) -> Iterator[psycopg.Connection[DictRow]]:
     if target.writing is None:
         raise RolledBack(f"target {target.name} has no fixing role configured")
     try:
-        connection = psycopg.connect(
-            target.writing.value(),
-            row_factory=dict_row,
-            prepare_threshold=None,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="responder",
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
-            tcp_user_timeout=10_000,
-        )
+        login: dict[str, Any] = conninfo_to_dict(target.writing.value())
+        connection = psycopg.connect(**login | _CONNECTION, row_factory=dict_row)
+    except psycopg.ProgrammingError:  # its message would repeat the URL with its password
+        wrong = f"the writing URL of target {target.name} is not one of PostgreSQL"
+        raise RolledBack(wrong) from None
+    except SecretMissing as missing:
+        raise RolledBack(f"target {target.name}: {missing}") from None
     except psycopg.Error as error:
-        raise RolledBack(f"the target cannot be reached: {_one_line(error)}") from error
+        why = connect_error(error).message
+        raise RolledBack(f"the target cannot be reached: {why}") from None
+    set_json_loads(loads, connection)
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
         with within(connection, SESSION_SECONDS):
@@ -274,6 +288,5 @@ def _flush(target: Target, fix_id: UUID) -> None:
         connection.commit()
 
 
-def _one_line(error: Exception) -> str:
-    text = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
-    return " ".join(str(text).split())[:300]
+def _said(error: Exception) -> str:
+    return session_error(error).message if isinstance(error, psycopg.Error) else str(error)

@@ -13,7 +13,8 @@ from responder.web.webhooks import webhooks
 def create_app(services: Services) -> Flask:
     """The WSGI application; open `services.store` before the first request."""
     app = Flask("responder.web")
-    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
+    #: One more, so that a body without a length is seen to be too long, not cut.
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body + 1
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["responder"] = services
     app.extensions["responder.token_keys"] = TokenKeys(services.settings.token_keys)

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from responder.pipeline.pages import Watch, watch_pages
+from responder.pipeline.pages import watches
 
 wsgi_app = "responder.web.wsgi:create()"
 worker_class = "gthread"
@@ -23,13 +23,15 @@ def post_worker_init(worker: Any) -> None:
     """Connect now: a pool that was opened before the fork would be shared and broken."""
     services = worker.wsgi.extensions["responder"]
     services.store.open()
-    worker.responder_watch = Watch(services, watch_pages)
-    worker.responder_watch.start()
+    worker.responder_watches = watches(services)
+    for watch in worker.responder_watches:
+        watch.start()
 
 
 def worker_exit(_: Any, worker: Any) -> None:
     """Leave nothing open behind."""
-    watch = getattr(worker, "responder_watch", None)
-    if watch is not None:
+    running = getattr(worker, "responder_watches", [])
+    for watch in running:
         watch.stop()
+    if running:
         worker.wsgi.extensions["responder"].store.close()

@@ -27,8 +27,8 @@ def readyz() -> Response:
     """This process can keep a delivery; 503 when our database is away."""
     services: Services = current_app.extensions["responder"]
     with services.store.transaction() as tx:
-        away = tx.maybe("autofix") is None
-    return problem(503, "unavailable", "not migrated") if away else jsonify({"status": "ready"})
+        migrated = tx.one("migrated")["migrated"]
+    return jsonify({"status": "ready"}) if migrated else problem(503, "unavailable", "not migrated")
 
 
 @health.get("/metrics")
@@ -68,6 +68,7 @@ class _Ledger:
 _HELP = {
     "alerts_gap": "Alerts of the last hour without exactly one outcome; must be 0.",
     "incidents_gap": "Incidents that are not done and have neither a job nor a timer; must be 0.",
+    "incidents_lost": "Incidents that are done though nobody resolved them; must be 0.",
     "alerts_untriaged": "Alerts in deliveries that wait for triage.",
     "deliveries_untriaged": "Deliveries that wait for triage.",
     "oldest_untriaged_seconds": "Age of the oldest delivery that waits for triage.",

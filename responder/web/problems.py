@@ -29,8 +29,8 @@ class Problem(Exception):
 REASONS = {
     "unauthenticated": 401,
     "forbidden": 403,
-    "unknown_source": 404,
     "not_found": 404,
+    "unknown_source": 404,
     "not_json": 400,
     "wrong_parameters": 400,
     "not_understood": 422,

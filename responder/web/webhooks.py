@@ -17,6 +17,8 @@ def receive(source: str) -> tuple[Response, int]:
     headers = {name.lower(): value for name, value in request.headers.items()}
     try:
         raw = Request(headers, request.get_data(cache=False))
+        if len(raw.body) > services.settings.max_body:
+            raise RequestEntityTooLarge
         accepted = accept(services, source, raw)
     except (Unauthenticated, Unreadable, UnknownSource, RequestEntityTooLarge) as refused:
         refuse(services, source, request.remote_addr or "", type(refused).__name__)

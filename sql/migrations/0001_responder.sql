@@ -84,7 +84,6 @@ CREATE TABLE condition (
     PRIMARY KEY (source, fingerprint)
 );
 CREATE INDEX condition_incident ON condition (incident_id) WHERE incident_id IS NOT NULL;
-CREATE INDEX condition_last_seen ON condition (last_seen);
 
 CREATE TABLE alert (
     id            uuid        NOT NULL,
@@ -190,6 +189,9 @@ CREATE TABLE fix (
 );
 CREATE UNIQUE INDEX fix_one_per_key ON fix (key)
     WHERE status IN ('started', 'recorded') OR verification = 'waiting';
+-- What one decision allowed is made at most once, whatever died in between.
+CREATE UNIQUE INDEX fix_one_per_decision ON fix (decision_id)
+    WHERE actor_kind = 'responder' AND NOT dry_run AND status NOT IN ('refused', 'rolled_back');
 CREATE INDEX fix_incident ON fix (incident_id, started_at);
 CREATE INDEX fix_key ON fix (key, started_at);
 CREATE INDEX fix_rule ON fix (rule, started_at);
@@ -216,7 +218,8 @@ CREATE TABLE notification (
 );
 CREATE INDEX notification_due ON notification (page, due_at) WHERE status IN ('due', 'sending');
 CREATE INDEX notification_incident ON notification (incident_id, created_at);
-CREATE INDEX notification_bare ON notification (key) WHERE incident_id IS NULL;
+CREATE INDEX notification_key ON notification (key, created_at);
+CREATE INDEX notification_dead ON notification (created_at) WHERE status = 'dead';
 
 CREATE TABLE timer (
     incident_id  uuid        NOT NULL REFERENCES incident,
@@ -301,26 +304,43 @@ CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE ON audit_event
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_event_no_truncate BEFORE TRUNCATE ON audit_event
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_event_no_truncate BEFORE TRUNCATE ON audit_event_default
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- Partitions ahead of time; what falls outside of them waits in the default partition.
+-- Partitions ahead of time; what falls outside of them waits in the default partition, and a
+-- range of which some already lies there stays there.
+CREATE FUNCTION make_partition(parent text, name text, begins timestamptz, ends timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_regclass(format('responder.%I', name)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+                   name, parent, begins, ends);
+    IF parent = 'audit_event' THEN  -- statement triggers are not inherited
+        EXECUTE format('CREATE TRIGGER audit_event_no_truncate BEFORE TRUNCATE ON %I'
+                       ' FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+    END IF;
+EXCEPTION WHEN check_violation THEN
+    RAISE NOTICE '% stays in the default partition', name;
+END $$;
+
 CREATE FUNCTION make_partitions(from_time timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    begins timestamptz;
-    ends   timestamptz;
+    today  timestamp := date_trunc('day', from_time AT TIME ZONE 'UTC');
+    begins timestamp;
     parent text;
 BEGIN
     FOR ahead IN 0..7 LOOP
-        begins := date_trunc('day', from_time, 'UTC') + ahead * interval '1 day';
-        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF delivery FOR VALUES FROM (%L) TO (%L)',
-            'delivery_' || to_char(begins AT TIME ZONE 'UTC', 'YYYYMMDD'), begins, begins + interval '1 day');
+        begins := today + ahead * interval '1 day';
+        PERFORM make_partition('delivery', 'delivery_' || to_char(begins, 'YYYYMMDD'),
+            begins AT TIME ZONE 'UTC', (begins + interval '1 day') AT TIME ZONE 'UTC');
     END LOOP;
     FOREACH parent IN ARRAY ARRAY['alert', 'audit_event'] LOOP
         FOR ahead IN 0..2 LOOP
-            begins := date_trunc('month', from_time AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
-            begins := (begins AT TIME ZONE 'UTC' + ahead * interval '1 month') AT TIME ZONE 'UTC';
-            ends := (begins AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
-            EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
-                parent || '_' || to_char(begins AT TIME ZONE 'UTC', 'YYYYMM'), parent, begins, ends);
+            begins := date_trunc('month', today) + ahead * interval '1 month';
+            PERFORM make_partition(parent, parent || '_' || to_char(begins, 'YYYYMM'),
+                begins AT TIME ZONE 'UTC', (begins + interval '1 month') AT TIME ZONE 'UTC');
         END LOOP;
     END LOOP;
 END $$;

@@ -25,10 +25,6 @@ FROM delivery
 WHERE id = %(id)s AND triaged_at IS NULL
 FOR UPDATE SKIP LOCKED;
 
--- name: untriaged_delivery
--- The same without a lock, for a page that cannot wait for whoever has it in hand.
-SELECT received_at, notices FROM delivery WHERE id = %(id)s AND triaged_at IS NULL;
-
 -- name: hurry
 -- Locks are not waited for in this transaction.
 SELECT set_config('lock_timeout', '300ms', true), set_config('statement_timeout', '1s', true);
@@ -44,14 +40,17 @@ WHERE received_at = %(received_at)s AND id = %(id)s;
 
 -- name: due_deliveries
 -- Deliveries with a P0 or P1 that no worker has triaged in time.
-SELECT id, page_due_at <= %(now)s - %(stuck_after)s::interval AS stuck FROM delivery
+SELECT id FROM delivery
 WHERE triaged_at IS NULL AND page_due_at <= %(now)s
 ORDER BY page_due_at
-LIMIT 20;
+LIMIT 50;
 
--- name: postpone_page
--- Triage failed on it and a bare page is on its way; the job goes on trying.
-UPDATE delivery SET page_due_at = %(now)s + interval '5 minutes' WHERE id = %(id)s AND triaged_at IS NULL;
+-- name: stuck_deliveries
+-- The same, so much overdue that whoever has them in hand is stuck; read without a lock.
+SELECT received_at, notices FROM delivery
+WHERE triaged_at IS NULL AND page_due_at <= %(now)s - %(stuck_after)s::interval
+ORDER BY page_due_at
+LIMIT 50;
 
 -- name: forgotten_deliveries
 -- Deliveries that waited for more than a while and have no live job.

@@ -20,6 +20,11 @@ WHERE target = %(target)s AND digest = %(digest)s
 UPDATE question SET answer = %(answer)s, asked_at = %(now)s, asker = NULL, asking_until = NULL
 WHERE target = %(target)s AND digest = %(digest)s AND asker = %(asker)s;
 
+-- name: give_up_question
+-- It could not be asked; the next one who wants to know asks.
+UPDATE question SET asker = NULL, asking_until = NULL
+WHERE target = %(target)s AND digest = %(digest)s AND asker = %(asker)s;
+
 -- name: forget_answers
 -- A fix changed the target: older answers are no longer true.
 DELETE FROM question WHERE target = %(target)s;
@@ -46,6 +51,7 @@ SELECT
     (SELECT reason = 'our_failover' AND at > %(opened_at)s FROM autofix) AS our_failover,
     (SELECT autonomy FROM promotion WHERE rule = %(rule)s AND checksum = %(checksum)s) AS promoted,
     (SELECT count(*) FROM fix WHERE key = %(key)s AND verification = 'failed' AND NOT dry_run) AS failures,
+    EXISTS (SELECT FROM fix WHERE key = %(key)s AND status = 'unknown') AS unknown,
     (SELECT count(*) FROM fix WHERE rule = %(rule)s AND started_at > %(now)s - interval '1 hour'
             AND actor_kind = 'responder' AND NOT dry_run AND status <> 'refused') AS fixes_this_hour,
     EXISTS (SELECT FROM fix WHERE key = %(key)s AND status IN ('started', 'recorded')) AS fix_running,

@@ -33,7 +33,7 @@ FOR UPDATE;
 -- name: gate
 -- The last gate: all that may still speak against a fix, with the rows locked that could change it.
 SELECT a.enabled,
-       i.status AS incident_status, i.severity, i.attempt,
+       i.status AS incident_status, i.severity, i.severity_unreadable, i.attempt,
        (f.attempt = i.attempt AND f.status = 'started') AS fenced,
        f.actor_kind,
        EXISTS (SELECT FROM incident o WHERE o.target = f.target AND o.stage <> 'done' AND o.id <> i.id
@@ -84,7 +84,3 @@ WHERE reason <> 'our_failover'
   AND (autofix.system_identifier <> s.system_identifier::text
        OR timeline <> ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int)
 RETURNING autofix.at;
-
--- name: autofix
--- Whether automatic fixes are on, since when, by whom.
-SELECT enabled, reason, actor, at FROM autofix;

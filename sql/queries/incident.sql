@@ -176,14 +176,18 @@ ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
 -- It is no longer needed.
 DELETE FROM timer WHERE incident_id = %(id)s AND what = ANY(%(whats)s);
 
--- name: lease_timers
--- What is due; incidents that are walking wait for the end of their walk.
+-- name: lease_timer
+-- The next one that is due; incidents that are walking wait for the end of their walk.
 UPDATE timer SET due_at = %(now)s + %(lease)s::interval
-WHERE (incident_id, what) IN (
+WHERE (incident_id, what) = (
     SELECT t.incident_id, t.what
     FROM timer t JOIN incident i ON i.id = t.incident_id
     WHERE t.due_at <= %(now)s AND (NOT i.walking OR t.what = 'unattended')
     ORDER BY t.due_at
-    LIMIT 50
+    LIMIT 1
     FOR UPDATE OF t SKIP LOCKED)
-RETURNING incident_id, what;
+RETURNING incident_id, what, due_at;
+
+-- name: take_timer
+-- It is still the one that was leased, and now its effect happens.
+DELETE FROM timer WHERE incident_id = %(incident_id)s AND what = %(what)s AND due_at = %(due_at)s;

@@ -3,11 +3,15 @@
 SELECT pg_try_advisory_xact_lock(hashtextextended('responder:sweep', 0)) AS got;
 
 -- name: stalled_jobs
--- Jobs in the hands of a worker that is dead: it has not been heard of for a while.
+-- Jobs in the hands of a worker that is dead, or that has held them for impossibly long.
 SELECT j.id, j.task_name, j.attempts
 FROM responder_jobs.procrastinate_jobs j
 LEFT JOIN responder_jobs.procrastinate_workers w ON w.id = j.worker_id
-WHERE j.status = 'doing' AND (w.id IS NULL OR w.last_heartbeat < now() - %(dead_after)s::interval);
+WHERE j.status = 'doing'
+  AND (w.id IS NULL OR w.last_heartbeat < now() - %(dead_after)s::interval
+       OR now() - %(longest)s::interval > (
+           SELECT max(e.at) FROM responder_jobs.procrastinate_events e
+           WHERE e.job_id = j.id AND e.type = 'started'));
 
 -- name: retry_job
 -- The job goes back to the queue, with one more attempt counted.

@@ -9,6 +9,8 @@ SELECT
      FROM delivery d
      WHERE d.received_at > %(now)s - interval '1 hour' AND d.triaged_at IS NOT NULL) AS alerts_gap,
     (SELECT count(*) FROM incident i
+     WHERE i.stage = 'done' AND i.status <> 'resolved') AS incidents_lost,
+    (SELECT count(*) FROM incident i
      WHERE i.stage <> 'done'
        AND NOT EXISTS (SELECT FROM timer t WHERE t.incident_id = i.id)
        AND NOT EXISTS (

@@ -43,3 +43,7 @@ VALUES (%(number)s, %(name)s, %(checksum)s);
 -- name: system_identifier
 -- Which server this is.
 SELECT system_identifier FROM pg_control_system();
+
+-- name: migrated
+-- Whether there is a schema of ours at all.
+SELECT to_regclass('responder.autofix') IS NOT NULL AS migrated;

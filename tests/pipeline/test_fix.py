@@ -478,7 +478,7 @@ def test_started_and_killed_is_rolled_back_and_tried_once_more(
     walk(house.services, incident.id, 0)
     assert house.incident().walking is False, "its transaction may still be open: a timer waits"
     assert house.shop.rows(BAD) == [1, 2, 3]
-    house.later(timedelta(seconds=25))
+    house.later(timedelta(seconds=40))
     house.settle()
     assert [fix["status"] for fix in fixes(house)] == ["rolled_back", "committed"]
     assert house.shop.rows(BAD) == []

@@ -7,7 +7,6 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from responder.pipeline.pages import deliver, triage_due
 from tests.house import House, alert
 
 
@@ -31,9 +30,8 @@ def test_a_bare_page_leaves_and_is_adopted(house: House, statement: str) -> None
     house.post(alert("DatabaseDown", severity="critical"))
     house.later(timedelta(seconds=2))
     with locked(house, statement):
-        triage_due(house.services)
-        triage_due(house.services)
-        deliver(house.services, page=True)
+        house.watch()
+        house.watch()
         (message,) = house.pager.got
         assert message.document["incident"]["title"] == "DatabaseDown in the shop"
         assert message.document["incident"]["id"] is None
@@ -48,5 +46,5 @@ def test_a_triage_that_is_only_slow_is_left_alone(house: House) -> None:
     house.post(alert("DatabaseDown", severity="critical"))
     house.later(timedelta(seconds=1.2))
     with locked(house, "SELECT FROM delivery FOR UPDATE"):
-        triage_due(house.services)
+        house.watch()
         assert house.sql("SELECT FROM notification") == []
