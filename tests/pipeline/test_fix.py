@@ -24,7 +24,7 @@ from tests.small_rules import TABLE, small_rule
 
 BAD = "SELECT id FROM thing WHERE state = 'bad' ORDER BY id"
 SLOWLY = (
-    "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(0.5)) IS NOT NULL FOR UPDATE"
+    "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(1)) IS NOT NULL FOR UPDATE"
 )
 
 
@@ -211,7 +211,7 @@ def test_another_fix_of_the_key_is_waited_for(start: Callable[..., House]) -> No
 
 def test_who_is_outrun_tries_once_more(start: Callable[..., House]) -> None:
     """Somebody else changes the same rows between our snapshot and our change."""
-    slowly = "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(0.5)) IS NOT NULL"
+    slowly = "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(1)) IS NOT NULL"
     house = start(statements={"mend_before": slowly})
     house.post(alert("Thing"))
     house.run_triage()
