@@ -1,6 +1,7 @@
 """`incidents`: look at them, and say that somebody has one."""
 
 import getpass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -84,24 +85,36 @@ def ack_incident(incident: UUID, name: str, config: Path) -> None:
 
 def _print_document(found: dict[str, Any]) -> None:
     incident = found["incident"]
-    click.echo(f"[{incident['severity']}] {incident['title']}")
     where = incident["target"] or "no target"
-    click.echo(f"  {incident['status']}, {incident['stage']}; {incident['rule']} on {where}")
-    for finding in found["findings"]:
-        click.echo(f"\nCause     {finding['name']}: {finding['summary']}")
+    click.echo(f"[{incident['severity']}] {incident['title']}")
+    click.echo(f"{incident['status']}, {incident['stage']}; {incident['rule']} on {where}")
+    _print_part("Cause", (f"{each['name']}: {each['summary']}" for each in found["findings"]))
     if found["decision"]:
         decision = found["decision"]
-        click.echo(f"\nDecision  {decision['action']} ({decision['reason']})")
-        click.echo(f"          {decision['sentence']}")
-    for fix in found["fixes"]:
-        changed = ", ".join(f"{count} in {table}" for table, count in fix["counts"].items())
-        click.echo(
-            f"\nFix       {fix['option']}: {fix['status']} {fix['reason']} {changed}".rstrip()
-        )
-        click.echo(f"          verification: {fix['verification'] or '-'}")
-    for answer in found["diagnosis"]:
-        said = answer["error"]["message"] if answer["error"] else f"{answer['row_count']} rows"
-        click.echo(f"\nAsked     {answer['question']}  {answer['status']}, {said}")
-    for option in found["options"]:
-        note = option["why_not"] or "allowed"
-        click.echo(f"\nOption    {option['name']}: {option['title']} ({note})")
+        told = (f"{decision['action']} ({decision['reason']})", decision["sentence"])
+        _print_part("Decision", told)
+    _print_part("Fix", map(_told_fix, found["fixes"]))
+    _print_part("Asked", map(_told_answer, found["diagnosis"]))
+    _print_part("Options", map(_told_option, found["options"]))
+
+
+def _print_part(title: str, lines: Iterable[str]) -> None:
+    for number, line in enumerate(lines):
+        if number == 0:
+            click.echo(f"\n{title}")
+        click.echo(f"  {line}")
+
+
+def _told_fix(fix: dict[str, Any]) -> str:
+    changed = ", ".join(f"{count} rows of {table}" for table, count in fix["counts"].items())
+    told = f"{fix['option']}: {fix['status']} {fix['reason'] or changed}".rstrip()
+    return f"{told}; verification: {fix['verification'] or 'none'}"
+
+
+def _told_answer(answer: dict[str, Any]) -> str:
+    said = answer["error"]["message"] if answer["error"] else f"{answer['row_count']} rows"
+    return f"{answer['question']} {answer['status']}, {said}"
+
+
+def _told_option(option: dict[str, Any]) -> str:
+    return f"{option['name']}: {option['title']} ({option['why_not'] or 'allowed'})"

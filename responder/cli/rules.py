@@ -98,8 +98,11 @@ def _print_explained(each: dict[str, Any]) -> None:
         click.echo(f"no alert: {each['malformed']}")
         return
     click.echo(f"{each['alert']} ({each['status']}) is {each['severity']}")
-    declared = each["severity_word"] or "nothing"
-    click.echo(f"  declared  {declared} -> {each['declared_severity'] or 'unreadable or absent'}")
+    word = each["severity_word"]
+    declared = (
+        "nothing" if word is None else f"{word} -> {each['declared_severity'] or 'unreadable'}"
+    )
+    click.echo(f"  declared  {declared}")
     click.echo(f"  rule      {each['rule'] or 'none'}")
     click.echo(f"  target    {each['target'] or 'none'}")
     click.echo(f"  key       {each['key']}")
