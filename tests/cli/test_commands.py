@@ -1,0 +1,144 @@
+"""The commands, on a real database: what they say, and with which exit status."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from responder.cli import main
+from tests.house import House, alert
+
+SETTINGS = """
+database = "env:CLI_DATABASE"
+token_keys = "file:{folder}/keys.json"
+
+[sources.prometheus]
+type = "alertmanager"
+bearer = "env:TEST_TOKEN"
+
+[targets.shop_eu]
+kind = "shop"
+matches = ['env="production"']
+reading = "env:TEST_READING"
+writing = "env:TEST_WRITING"
+"""
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command with settings for the house's own databases."""
+    monkeypatch.setenv("CLI_DATABASE", house.services.store.url)
+    config = tmp_path / "responder.toml"
+    config.write_text(SETTINGS.format(folder=tmp_path))
+    monkeypatch.setenv("RESPONDER_CONFIG", str(config))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments))
+
+    made = run("token", "keys", "--out", str(tmp_path / "keys.json"))
+    assert made.exit_code == 0, made.output
+    return run
+
+
+def change(tmp_path: Path, old: str, new: str) -> None:
+    config = tmp_path / "responder.toml"
+    config.write_text(config.read_text().replace(old, new))
+
+
+def test_check_names_every_mistake_at_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEST_TOKEN")
+    change(tmp_path, "[sources", '[rules.nobody]\nautonomy = "act"\n\n[sources')
+    change(tmp_path, 'kind = "shop"', 'kind = "market"')
+    checked = run("check", "--json")
+    assert checked.exit_code == 1
+    mistakes = json.loads(checked.stdout)["mistakes"]
+    assert mistakes[0] == (
+        "sources.prometheus.bearer: the environment variable TEST_TOKEN is not set"
+    )
+    assert mistakes[1].startswith("rules.nobody: there is no such rule; there are database_down")
+    assert "targets: rule database_down needs a target of kind shop" in mistakes
+    assert any("it is the server of our own database" in mistake for mistake in mistakes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["check", "--config", "/nowhere.toml"], 1, "there is no such file"),
+        (["migrate"], 0, "the schema is up to date"),
+        (["migrate", "--check"], 0, "the schema is up to date"),
+        (["rules", "list"], 0, "shopify_queue_stuck  propose"),
+        (["rules", "show", "database_down"], 0, "Symptoms:"),
+        (["rules", "show", "nobody"], 1, "there are database_down, shopify_queue_stuck"),
+        (["incidents", "list"], 0, "there are no incidents"),
+        (["incidents", "show", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e"], 1, "no such incident"),
+        (["incidents", "ack", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e"], 1, "no such incident"),
+        (["incidents", "show", "seven"], 2, "not a valid UUID"),
+        (["token", "issue", "--name", "kim", "--role", "boss"], 2, "'boss' is not one of"),
+        (["token", "issue", "--name", "kim", "--role", "viewer", "--for", "0s"], 2, "longer"),
+        (["work", "--slots", "0"], 2, "0 is not in the range"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_what_a_command_says_and_its_exit_status(
+    run: Run, arguments: list[str], status: int, said: str
+) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, said in result.output) == (status, True), result.output
+
+
+def test_serve_and_work_refuse_a_database_without_our_schema(
+    run: Run, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLI_DATABASE", empty_database)
+    for command in ("serve", "work"):
+        refused = run(command)
+        assert refused.exit_code == 1
+        assert "lacks 0001_responder, 0002_procrastinate; run: responder migrate" in refused.output
+    assert run("migrate", "--check").exit_code == 1
+    assert run("migrate").output.split() == [
+        "applied",
+        "0001_responder",
+        "applied",
+        "0002_procrastinate",
+    ]
+
+
+def test_explain_says_why_and_touches_nothing(run: Run, house: House, tmp_path: Path) -> None:
+    payload = tmp_path / "alert.json"
+    payload.write_text(json.dumps({"alerts": [alert("ShopifyQueueStuck", env="staging")]}))
+    told = run("explain", str(payload), "--source", "prometheus", "--json")
+    (explained,) = json.loads(told.output)["alerts"]
+    assert (explained["rule"], explained["trouble"]) == ("shopify_queue_stuck", "no_target")
+    assert explained["rules"][0]["failed"].endswith("it is 'ShopifyQueueStuck'")
+    assert house.sql("SELECT FROM delivery") == []
+    unknown = run("explain", str(payload), "--source", "nobody")
+    assert (unknown.exit_code, "there are prometheus" in unknown.output) == (1, True)
+
+
+def test_an_incident_is_listed_shown_and_acknowledged(run: Run, house: House) -> None:
+    house.post(alert("ShopifyQueueStuck", severity="warning"))
+    house.settle()
+    incident = str(house.incident().id)
+    (listed,) = json.loads(run("incidents", "list", "--json").output)["items"]
+    assert listed["id"] == incident
+    shown = run("incidents", "show", incident).output
+    assert shown.startswith("[P2] ShopifyQueueStuck in the shop")
+    assert "hand_over (nothing_found)" in shown
+    assert "diagnose -> plan" in shown
+    assert run("incidents", "ack", incident, "--as", "kim").output == "acknowledged by kim\n"
+    assert house.incident().acknowledged_by == "kim"
+    assert ("status", "acknowledged") in house.trail()
+
+
+def test_a_key_is_never_overwritten(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    before = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = run("token", "keys", "--out", str(path))
+    assert (again.exit_code, path.read_text()) == (1, before)
+    assert run("token", "issue", "--name", "kim", "--role", "admin").output.count(".") == 2
