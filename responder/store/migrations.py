@@ -118,9 +118,9 @@ def _refuse(applied: dict[int, tuple[str, str]], migrations: list[Migration]) ->
 
 def why_away(error: Exception) -> str:
     """Why our database cannot be reached, without any part of its URL: a password may be in it."""
-    if isinstance(error, psycopg.ProgrammingError):
-        return "its URL is not one of PostgreSQL"
     text = str(error).strip().partition("\n")[0]
+    if isinstance(error, psycopg.ProgrammingError) or "connection is bad: invalid" in text:
+        return "its URL is not one of PostgreSQL"
     if "resolve host" in text or "translate host name" in text:
         return "the host's name cannot be resolved"
     return text.rpartition("failed: ")[2]

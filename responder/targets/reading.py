@@ -17,13 +17,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from responder.domain.answer import Answer, AnswerStatus, Error, ErrorKind
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Target
 from responder.targets.endpoints import fetch, knock
 from responder.targets.errors import Unanswered, connect_error, session_error
+from responder.targets.logins import read_login
 from responder.targets.rows import loads
 
 ROW_CAP = 100
@@ -188,7 +188,7 @@ def _connect(target: Target) -> _Session:
 def _logins(target: Target) -> Iterator[dict[str, Any]]:
     for url in target.reading.values():
         try:
-            yield {**conninfo_to_dict(url), **_CONNECTION}
+            yield {**read_login(url), **_CONNECTION}
         except psycopg.ProgrammingError:
             # psycopg's own message would repeat the URL with its password.
             message = f"the reading URL of target {target.name} is not one of PostgreSQL"

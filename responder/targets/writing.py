@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_loads
 
@@ -24,6 +23,7 @@ from responder.domain.severity import Severity
 from responder.domain.shipped import shipped
 from responder.domain.statements import Statement, parse_statements
 from responder.targets.errors import connect_error, session_error
+from responder.targets.logins import read_login
 from responder.targets.rows import loads
 
 CONNECT_SECONDS = 2
@@ -182,7 +182,7 @@ def _session(target: Target) -> Iterator[psycopg.Connection[DictRow]]:
     if target.writing is None:
         raise RolledBack(f"target {target.name} has no fixing role configured")
     try:
-        login: dict[str, Any] = conninfo_to_dict(target.writing.value())
+        login = read_login(target.writing.value())
         connection = psycopg.connect(**login | _CONNECTION, row_factory=dict_row)
     except psycopg.ProgrammingError:  # its message would repeat the URL with its password
         wrong = f"the writing URL of target {target.name} is not one of PostgreSQL"

@@ -23,9 +23,7 @@ from tests.house import House, alert
 from tests.small_rules import TABLE, small_rule
 
 BAD = "SELECT id FROM thing WHERE state = 'bad' ORDER BY id"
-SLOWLY = (
-    "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(1)) IS NOT NULL FOR UPDATE"
-)
+SLOWLY = "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(1)) IS NOT NULL FOR UPDATE"
 
 
 @pytest.fixture
