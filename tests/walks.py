@@ -16,9 +16,7 @@ from tests.house import House, alert
 
 BAD = "SELECT id FROM thing WHERE state = 'bad' ORDER BY id"
 #: A fix that takes so long that something can happen in the middle of it.
-SLOWLY = (
-    "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(0.5)) IS NOT NULL FOR UPDATE"
-)
+SLOWLY = "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(1)) IS NOT NULL FOR UPDATE"
 
 
 def walk_to(house: House, stage: Stage) -> Incident:

@@ -1,11 +1,8 @@
 """The fix protocol on a real target: each reason to roll back, each gate, each crash."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,71 +11,16 @@ import pytest
 from responder.domain.actor import ActorKind
 from responder.domain.incident import Incident, Stage
 from responder.domain.severity import Severity
-from responder.pipeline import STAGES, walk
+from responder.pipeline import walk
 from responder.pipeline.fix import _change, _start, permit_of
 from responder.store import Refused
-from responder.store.incidents import incident_from_row
 from responder.targets import writing
 from tests.house import House, alert
-from tests.small_rules import TABLE, small_rule
-
-BAD = "SELECT id FROM thing WHERE state = 'bad' ORDER BY id"
-SLOWLY = "SELECT id FROM thing WHERE state = 'bad' AND (SELECT pg_sleep(1)) IS NOT NULL FOR UPDATE"
-
-
-@pytest.fixture
-def start(make_house: Callable[..., House], tmp_path: Path) -> Callable[..., House]:
-    """A house with one small rule, promoted to act, over a shop with three bad things."""
-
-    def started(promoted: bool = True, **of_rule: Any) -> House:
-        rule = small_rule(tmp_path, **of_rule)
-        house = make_house([rule])
-        house.shop.run(TABLE)
-        if promoted:
-            house.promote(rule)
-        return house
-
-    return started
-
-
-def fixes(house: House) -> list[dict[str, Any]]:
-    return house.sql("SELECT * FROM fix ORDER BY started_at, id")
-
-
-def reasons(house: House) -> list[str]:
-    """Of all decisions, in order."""
-    return [row["reason"] for row in house.sql("SELECT reason FROM decision ORDER BY at, id")]
+from tests.walks import BAD, SLOWLY, fixes, meanwhile, reasons, until, walk_to
 
 
 def fix_events(house: House) -> list[str | None]:
     return [after for what, after in house.trail() if what == "fix"]
-
-
-@contextmanager
-def meanwhile(work: Callable[[], None]) -> Iterator[None]:
-    """Run the block while `work` runs in another thread; its error is raised here."""
-    errors: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    yield
-    thread.join(timeout=30)
-    assert not errors, errors
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something that another thread does."""
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail("it never happened")
 
 
 def test_what_was_bad_is_good_and_nothing_else_changed(start: Callable[..., House]) -> None:
@@ -239,9 +181,7 @@ def test_plan_holds_alone_against_a_p0_alert(start: Callable[..., House]) -> Non
     assert (fixes(house), house.shop.rows(BAD)) == ([], [1, 2, 3])
 
 
-def test_the_fix_row_holds_alone_against_a_p0_incident(
-    start: Callable[..., House], tmp_path: Path
-) -> None:
+def test_the_fix_row_holds_alone_against_a_p0_incident(start: Callable[..., House]) -> None:
     """Whoever comes past the plan cannot even write the row that a session needs."""
     house = start()
     incident = p0_incident(house)
@@ -361,19 +301,6 @@ def test_a_cool_down_is_kept(start: Callable[..., House]) -> None:
     house.settle()
     assert reasons(house) == ["allowed", "cooldown"]
     assert house.shop.rows(BAD) == [1]
-
-
-def walk_to(house: House, stage: Stage) -> Incident:
-    """A new incident whose walk was cut off before this stage."""
-    house.post(alert("Thing"))
-    house.run_triage()
-    house.sql("DELETE FROM procrastinate_jobs")
-    with house.services.store.transaction() as tx:
-        incident: Incident | None = incident_from_row(tx.one("take_walk", id=house.incident().id))
-    while incident is not None and incident.stage != stage:
-        incident = STAGES[incident.stage](incident, house.services)
-    assert incident is not None
-    return incident
 
 
 def fix_that_does_not_hold(house: House) -> None:
