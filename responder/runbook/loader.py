@@ -122,6 +122,8 @@ def _mistakes(rule: LoadedRule) -> Iterator[str]:
         yield "answers nothing; write for example answers = ['alertname=\"QueueStuck\"']"
     if not rule.rule.target:
         yield 'names no kind of target; write for example target = "shop"'
+    if type(rule.rule).conclude is Rule.conclude:
+        yield "concludes nothing; write conclude(self, case)"
     for name in rule.rule.key or ():
         label = rule.rule.parameters.get(name)
         if not SEVERITY_LABELS.isdisjoint(label.names if label else (name,)):

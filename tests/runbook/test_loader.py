@@ -182,6 +182,13 @@ def test_a_mistake_of_a_rule(write: Write, changes: dict[str, Any], complaint: s
     assert complaint in mistake
 
 
+def test_a_rule_without_a_conclusion(write: Write) -> None:
+    module = MODULE.format(**GOOD).partition("    def conclude")[0]
+    assert mistakes(write(module=module)) == [
+        "p2/stuck.py: concludes nothing; write conclude(self, case)"
+    ]
+
+
 OPTION_MISTAKES = {
     "dangerous": ({"dangerous": True}, "must be harmless"),
     "reaches outside": ({"outside": True}, "must be harmless, inside"),
