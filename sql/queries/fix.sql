@@ -66,8 +66,11 @@ UPDATE fix SET verification = %(verification)s, verified_at = %(now)s
 WHERE id = %(id)s AND verification = 'waiting';
 
 -- name: refusals
--- Fixes of an incident that came to nothing without harm.
-SELECT count(*) FILTER (WHERE status = 'refused') AS refused,
+-- How often a fix of an incident came to nothing without harm, within the hour; a refusal may come
+-- before there is a row of it, so those are counted by their events.
+SELECT (SELECT count(*) FROM audit_event e
+        WHERE e.incident_id = %(incident_id)s AND e.what = 'fix' AND e.after = 'refused'
+          AND e.at > %(now)s - interval '1 hour') AS refused,
        count(*) FILTER (WHERE status = 'rolled_back' AND reason LIKE 'interrupted%%') AS interrupted,
        count(*) FILTER (WHERE status = 'rolled_back' AND reason LIKE 'outrun%%') AS outrun
 FROM fix WHERE incident_id = %(incident_id)s AND started_at > %(now)s - interval '1 hour';

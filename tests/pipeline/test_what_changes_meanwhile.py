@@ -11,7 +11,8 @@ import pytest
 
 from responder.domain.ids import new_id
 from responder.domain.incident import Stage
-from responder.pipeline import walk
+from responder.pipeline import STAGES, walk
+from responder.pipeline.settle import decide_again
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule, load
 from tests.house import House, alert
@@ -186,6 +187,18 @@ def test_who_is_refused_three_times_hands_over(start: Callable[..., House]) -> N
     assert reasons(house) == ["allowed"] * 3 + ["fix_failed"]
     assert house.shop.rows(BAD) == [1, 2, 3]
     assert house.pager.happenings() == ["opened"]
+
+
+def test_refusals_before_there_is_a_row_count_too(start: Callable[..., House]) -> None:
+    house = start()
+    incident = walk_to(house, Stage.FIX)
+    for _ in range(2):
+        incident = decide_again(incident, house.services, None, "no connection became free")
+        incident = STAGES[incident.stage](incident, house.services)
+        assert incident.stage == Stage.FIX
+    assert decide_again(incident, house.services, None, "again").stage == Stage.WATCH
+    assert house.decision() == ("hand_over", "fix_failed")
+    assert fixes(house) == []
 
 
 def test_nobody_is_woken_for_what_was_proposed_and_then_fixed(
