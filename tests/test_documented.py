@@ -1,5 +1,6 @@
 """The pages say what the code knows: no value, call or command is missing there."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -7,13 +8,15 @@ import pytest
 
 from responder.cli import main
 from responder.domain.actor import ActorKind
-from responder.domain.alert import AlertOutcome, DeliveryOutcome
-from responder.domain.answer import AnswerStatus, ErrorKind
+from responder.domain.alert import Alert, AlertOutcome, AlertStatus, DeliveryOutcome
+from responder.domain.answer import Answer, AnswerStatus, ErrorKind
 from responder.domain.decision import REASONS, Action, Autonomy
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
 from responder.domain.notification import Happening, NotificationStatus
 from responder.domain.severity import Severity
+from responder.runbook import Case
+from responder.runbook.loader import load
 from responder.web.api import api
 from responder.web.health import health
 from responder.web.webhooks import webhooks
@@ -82,6 +85,24 @@ def test_each_command_is_in_the_table(command: str) -> None:
 )
 def test_paths_are_in_the_table(path: str) -> None:
     assert path in (DOCS / "api.md").read_text()
+
+
+def test_the_rule_of_the_page_loads_and_concludes(tmp_path: Path) -> None:
+    page = (DOCS / "rules.md").read_text()
+    for place, language in {
+        "rules/p2/queue_stuck.py": "python",
+        "sql/rules/queue_stuck.sql": "sql",
+    }.items():
+        file = tmp_path / place
+        file.parent.mkdir(parents=True)
+        file.write_text(page.partition(f"```{language}\n")[2].partition("```")[0])
+    (rule,) = load(tmp_path)
+    assert [option.name for option in rule.rule.options if option.automatic] == ["retry"]
+    now = datetime.now(UTC)
+    alert = Alert("am", "0", AlertStatus.FIRING, "QueueStuck", "it is stuck", "", {}, now)
+    answer = Answer(AnswerStatus.OK, asked_at=now, rows=[{"id": 1}], row_count=1)
+    (finding,) = rule.rule.conclude(Case(alert, {}, now, {"exhausted": answer}))
+    assert (finding.name, finding.offers) == ("exhausted", ("retry",))
 
 
 def test_every_view_is_in_the_table() -> None:

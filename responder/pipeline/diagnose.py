@@ -48,13 +48,14 @@ class _Asked:
 def diagnose(incident: Incident, services: Services) -> Incident:
     """Stage: answers and findings are stored, then the plan; a page that waited leaves now."""
     rule = services.rule_of(incident)
-    askable = rule is not None and incident.trouble not in _UNASKABLE
     asked: list[_Asked] = []
     findings: list[Finding] = []
     trouble, detail = incident.trouble or "", incident.trouble_detail
     if rule is None and incident.rule is not None:
         trouble, detail = Reason.NO_RULE, f"The rule {incident.rule} is no longer loaded."
-    if rule is not None and askable:
+    elif rule is not None and trouble == Reason.NO_RULE:  # it was gone, and is back
+        trouble, detail = "", ""
+    if rule is not None and trouble not in _UNASKABLE:
         asked = _ask_all(services, incident, rule)
         try:
             findings = conclude(rule, _case(services, incident, asked))

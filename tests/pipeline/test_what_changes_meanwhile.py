@@ -74,6 +74,19 @@ def test_an_incident_whose_rule_is_gone_is_handed_over(
     assert house.incident().stage == Stage.WATCH
 
 
+def test_a_rule_that_is_back_answers_again(start: Callable[..., House]) -> None:
+    house = start()
+    rule = house.services.catalogue.rules["thing"]
+    incident = walk_to(house, Stage.DIAGNOSE)
+    deployed(house)
+    walk(house.services, incident.id, 0)
+    assert house.decision() == ("hand_over", "no_rule")
+    deployed(house, rule)
+    house.post(alert("Thing", severity="critical"))
+    house.settle()
+    assert house.decision() == ("propose", "severity")
+
+
 def test_a_verification_goes_on_without_its_rule(start: Callable[..., House]) -> None:
     house = start()
     incident = walk_to(house, Stage.VERIFY)
