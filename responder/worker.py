@@ -11,16 +11,15 @@ from uuid import UUID
 import procrastinate
 
 from responder.domain.severity import Severity
+from responder.log import about
 from responder.pipeline import TRIES, walk
 from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.services import Services
 from responder.pipeline.triage import give_up_triage, triage
 from responder.store import OPTIONS, StoreAway, Transaction
 from responder.store.incidents import incident_from_row
-from responder.store.jobs import NORMAL, TRIAGE, URGENT, WALK, enqueue
+from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK, enqueue
 
-#: A worker that was not heard of for this long is dead; its jobs go to another one.
-DEAD_AFTER = timedelta(seconds=8)
 _HEARTBEAT = 2.0
 _SWEEP_EVERY = 2.0
 #: Deliveries and incidents without a live job are found again after this time.
@@ -30,6 +29,13 @@ _PATIENCE = timedelta(seconds=15)
 #: Jobs whose workers died so often end; the sweeper finds their delivery or incident again.
 _DEATHS = TRIES + 2
 _TIDY_EVERY = timedelta(hours=1)
+_TIDYING = (
+    "make_partitions",
+    "tidy_jobs",
+    "tidy_questions",
+    "tidy_delivery_keys",
+    "tidy_idempotency_keys",
+)
 _GRACE = 25.0
 
 
@@ -93,7 +99,7 @@ def bind(services: Services) -> procrastinate.App:
 
     @app.task(name=TRIAGE, retry=again, pass_context=True)
     def _triage(context: procrastinate.JobContext, delivery: str) -> None:
-        with _unless_away(services):
+        with _job(services, delivery=delivery):
             if context.job.attempts >= TRIES:
                 give_up_triage(services, UUID(delivery), "triage failed three times")
             else:
@@ -101,19 +107,23 @@ def bind(services: Services) -> procrastinate.App:
 
     @app.task(name=WALK, retry=again, pass_context=True)
     def _walk(context: procrastinate.JobContext, incident: str) -> None:
-        with _unless_away(services):
+        with _job(services, incident=incident):
             walk(services, UUID(incident), context.job.attempts)
 
     return app
 
 
 @contextmanager
-def _unless_away(services: Services) -> Iterator[None]:
+def _job(services: Services, **ids: str) -> Iterator[None]:
     """A database that was away is no failure of the job; the sweeper finds what is left."""
-    try:
-        yield
-    except StoreAway as away:
-        services.log.warning("left to the sweeper", why=str(away))
+    with about(**ids):
+        try:
+            yield
+        except StoreAway as away:
+            services.log.warning("left to the sweeper", why=str(away))
+        except Exception:  # told here; the job engine counts it and tries again
+            services.log.exception("a job failed")
+            raise
 
 
 def sweep(services: Services) -> None:
@@ -134,7 +144,7 @@ def tidy(services: Services) -> None:
     """Once an hour over all workers: partitions ahead, and what nobody needs any more."""
     with services.store.transaction() as tx:
         if tx.one("tidy_due", every=_TIDY_EVERY)["due"]:
-            for query in ("make_partitions", "tidy_jobs", "tidy_questions", "tidy_delivery_keys"):
+            for query in _TIDYING:
                 tx.run(query)
 
 

@@ -17,7 +17,7 @@ from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
 from responder.store.migrations import migrate
 
-pytest_plugins = ["tests.shop", "tests.house", "tests.site"]
+pytest_plugins = ["tests.shop", "tests.house", "tests.site", "tests.stand_in"]
 
 _numbers = count(1)
 

@@ -24,8 +24,9 @@ from responder.domain.secret import Secret
 from responder.domain.settings import Route, Settings, Source, Target
 from responder.pipeline import walk
 from responder.pipeline.accept import Accepted, accept
+from responder.pipeline.deliver import deliver
 from responder.pipeline.document import document
-from responder.pipeline.pages import deliver, page_stuck, triage_due
+from responder.pipeline.pages import page_stuck, triage_due
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import triage
@@ -71,7 +72,9 @@ class House:
         status = "firing" if any(a.get("status") == "firing" for a in alerts) else "resolved"
         body = {"version": "4", "groupKey": "{}", "status": status, "alerts": list(alerts)}
         headers = {"authorization": f"Bearer {BEARER}", "content-type": "application/json"}
-        return accept(self.services, source, Request(headers, json.dumps(body).encode()))
+        return accept(
+            self.services, source, Request(headers, json.dumps(body).encode(), datetime.now(UTC))
+        )
 
     def later(self, duration: timedelta) -> None:
         """The clock of our database moves on."""

@@ -57,10 +57,16 @@ def small_rule(
     max_rows: int = 5,
     cooldown: str = "30m",
     within: str = "2m",
+    options: str = "",
 ) -> LoadedRule:
-    """One rule that mends rows of `thing`; `statements` replace or add to the ordinary ones."""
+    """One rule that mends rows of `thing`; `statements` replace or add to the ordinary ones.
+
+    options: other ones than the ordinary automatic one, as they stand in the module.
+    """
     file = name.lower()
-    option = OPTION.format(changes=changes, max_rows=max_rows, cooldown=cooldown, within=within)
+    option = options or OPTION.format(
+        changes=changes, max_rows=max_rows, cooldown=cooldown, within=within
+    )
     for path, text in {
         root / "rules" / severity / f"{file}.py": MODULE.format(name=name, option=option),
         root / "sql" / "rules" / f"{file}.sql": "\n\n".join(

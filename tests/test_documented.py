@@ -17,8 +17,9 @@ from responder.domain.notification import Happening, NotificationStatus
 from responder.domain.severity import Severity
 from responder.runbook import Case
 from responder.runbook.loader import load
-from responder.web.api import api
+from responder.web.api import SUBJECTS
 from responder.web.health import health
+from responder.web.openapi import pages
 from responder.web.webhooks import webhooks
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -109,7 +110,7 @@ def test_every_view_is_in_the_table() -> None:
     page = (DOCS / "api.md").read_text()
     views = {
         rule.split("<")[0].rstrip("/").rsplit("/", 1)[-1] or rule
-        for blueprint in (api, health, webhooks)
+        for blueprint in (*SUBJECTS, health, pages, webhooks)
         for rule in _rules(blueprint)
     }
     assert {view for view in views if view not in page} == set()

@@ -3,8 +3,11 @@
 import click
 
 from responder import __version__
+from responder.cli.deliveries import deliveries
 from responder.cli.demo import demo, up
+from responder.cli.fixes import fixes
 from responder.cli.incidents import incidents
+from responder.cli.notifications import notifications
 from responder.cli.processes import migrate, serve, work
 from responder.cli.rules import explain, rules
 from responder.cli.setup import check
@@ -17,5 +20,19 @@ def main() -> None:
     """Answers alerts: diagnoses, fixes what is safe, tells people, and proves what it did."""
 
 
-for command in (demo, up, serve, work, migrate, check, rules, explain, incidents, token):
+for command in (
+    demo,
+    up,
+    serve,
+    work,
+    migrate,
+    check,
+    rules,
+    explain,
+    incidents,
+    notifications,
+    deliveries,
+    fixes,
+    token,
+):
     main.add_command(command)

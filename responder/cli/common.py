@@ -1,5 +1,6 @@
 """What the commands share: the settings file, one way to fail, one way to print."""
 
+import getpass
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,15 +9,31 @@ from typing import Any, TypeVar
 
 import click
 
+from responder import __version__
 from responder.app import build
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
 from responder.pipeline.services import Services
 from responder.runbook.loader import RunbookWrong
 from responder.settings import SettingsWrong, load
-from responder.store import StoreAway
+from responder.store import Store, StoreAway
+from responder.store.migrations import DatabaseAway, MigrationRefused, pending, why_away
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def said(longest: int = 200) -> Callable[[click.Context, click.Parameter, str], str]:
+    """The callback of what a person says: a text that our database can keep."""
+
+    def check(_: click.Context, parameter: click.Parameter, text: str) -> str:
+        if not text.strip() or len(text) > longest:
+            raise click.BadParameter(f"say something, in at most {longest} characters")
+        if "\0" in text or text.encode(errors="replace").decode() != text:
+            raise click.BadParameter("is no UTF-8 text")
+        return text
+
+    return check
+
 
 #: `--config FILE`, else RESPONDER_CONFIG, else responder.toml in the working directory.
 config_option = click.option(
@@ -26,6 +43,10 @@ config_option = click.option(
     default=Path("responder.toml"),
     show_default=True,
     help="The settings file.",
+)
+#: Whose name the audit shows.
+as_option = click.option(
+    "--as", "name", callback=said(), default=getpass.getuser, help="Who does it.  [default: you]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -61,6 +82,28 @@ def services_of(config: Path) -> Iterator[Services]:
         raise Refusal(str(missing)) from None
     except StoreAway as away:
         raise Refusal(f"{away}; is it running, and is it migrated (responder migrate)?") from None
+
+
+@contextmanager
+def store_of(settings: Settings) -> Iterator[Store]:
+    """Our database alone, for a command that needs neither rules nor targets."""
+    try:
+        url = settings.database.value()
+        missing = pending(url)
+    except (SecretMissing, MigrationRefused) as refused:
+        raise Refusal(str(refused)) from None
+    except DatabaseAway as away:
+        raise Refusal(f"our database cannot be reached: {why_away(away)}") from None
+    if missing:
+        raise Refusal(f"our database lacks {', '.join(missing)}; run: responder migrate")
+    store = Store(url, 2, __version__)
+    store.open()
+    try:
+        yield store
+    except StoreAway as away:
+        raise Refusal(f"{away}; is it running?") from None
+    finally:
+        store.close()
 
 
 def print_json(value: Any) -> None:

@@ -1,6 +1,5 @@
 """`incidents`: look at them, and say that somebody has one."""
 
-import getpass
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,17 @@ import click
 
 from responder.cli.common import (
     Refusal,
+    as_option,
     config_option,
     json_option,
     print_json,
     print_table,
+    said,
     services_of,
 )
 from responder.domain.actor import Actor, ActorKind
 from responder.pipeline.document import document, summary
-from responder.pipeline.people import acknowledge
+from responder.pipeline.people import LONGEST_NOTE, acknowledge, note
 from responder.pipeline.services import iso
 from responder.store.incidents import incident_from_row
 
@@ -73,7 +74,7 @@ def show_incident(incident: UUID, config: Path, as_json: bool) -> None:
 
 @incidents.command("ack")
 @click.argument("incident", type=click.UUID)
-@click.option("--as", "name", default=getpass.getuser, help="Who has it.  [default: you]")
+@as_option
 @config_option
 def ack_incident(incident: UUID, name: str, config: Path) -> None:
     """Say that somebody has it; pagers that were woken for it are told."""
@@ -81,6 +82,19 @@ def ack_incident(incident: UUID, name: str, config: Path) -> None:
         if not acknowledge(services, incident, Actor(ActorKind.PERSON, name)):
             raise Refusal("there is no such incident")
     click.echo(f"acknowledged by {name}")
+
+
+@incidents.command("note")
+@click.argument("incident", type=click.UUID)
+@click.argument("text", callback=said(LONGEST_NOTE))
+@as_option
+@config_option
+def note_incident(incident: UUID, text: str, name: str, config: Path) -> None:
+    """Write what the others should know."""
+    with services_of(config) as services:
+        if not note(services, incident, Actor(ActorKind.PERSON, name), text):
+            raise Refusal("there is no such incident")
+    click.echo(f"noted by {name}")
 
 
 def _print_document(found: dict[str, Any]) -> None:
@@ -94,6 +108,7 @@ def _print_document(found: dict[str, Any]) -> None:
         told = (f"{decision['action']} ({decision['reason']})", decision["sentence"])
         _print_part("Decision", told)
     _print_part("Fix", map(_told_fix, found["fixes"]))
+    _print_part("Notes", (f"{each['actor']}: {each['text']}" for each in found["notes"]))
     _print_part("Asked", map(_told_answer, found["diagnosis"]))
     _print_part("Options", map(_told_option, found["options"]))
 
@@ -107,6 +122,8 @@ def _print_part(title: str, lines: Iterable[str]) -> None:
 
 def _told_fix(fix: dict[str, Any]) -> str:
     changed = ", ".join(f"{count} rows of {table}" for table, count in fix["counts"].items())
+    if fix["dry_run"] and changed:
+        return f"{fix['option']}: a dry run; it would change {changed}"
     told = f"{fix['option']}: {fix['status']} {fix['reason'] or changed}".rstrip()
     return f"{told}; verification: {fix['verification'] or 'none'}"
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 
 import click
 
@@ -10,6 +11,7 @@ from responder.app import build, load_catalogue
 from responder.cli.common import Refusal, config_option, read_settings
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
+from responder.log import configure
 from responder.runbook.loader import RunbookWrong
 from responder.store.migrations import DatabaseAway, MigrationRefused, pending, why_away
 from responder.store.migrations import migrate as apply_migrations
@@ -26,13 +28,36 @@ from responder.worker import run
     show_default=True,
     help="Web processes; as many as cores.",
 )
-def serve(config: Path, bind: str, workers: int) -> None:
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    callback=lambda _, __, address: _checked(address),
+    help="Serve /metrics there too, without a token: for a private network.",
+)
+def serve(config: Path, bind: str, workers: int, metrics: str | None) -> None:
     """Receive webhooks and serve the API, with gunicorn."""
+    if metrics and _port(metrics) == _port(bind):
+        raise click.UsageError("--metrics needs another port than --bind")
     _ready(read_settings(config))
     os.environ["RESPONDER_CONFIG"] = str(config.resolve())
     os.environ["RESPONDER_WEB_WORKERS"] = str(workers)
+    os.environ["RESPONDER_METRICS_PORT"] = _port(metrics) if metrics else ""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = mkdtemp(prefix="responder-metrics-")
     arguments = ["-m", "gunicorn", "-c", "python:responder.web.gunicorn_conf", "--bind", bind]
-    os.execv(sys.executable, [sys.executable, *arguments])
+    more = ["--bind", metrics] if metrics else []
+    os.execv(sys.executable, [sys.executable, *arguments, *more])
+
+
+def _checked(address: str | None) -> str | None:
+    """HOST:PORT with both written, so that nobody opens a door to everybody by leaving one out."""
+    host, _, port = (address or "").rpartition(":")
+    if address is not None and not (host and port.isdecimal() and 0 < int(port) < 65536):
+        raise click.BadParameter("write it as HOST:PORT, such as 10.0.0.5:9100")
+    return address
+
+
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]
 
 
 @click.command()
@@ -48,6 +73,7 @@ def work(config: Path, slots: int) -> None:
     """Diagnose, fix, verify and notify, until SIGTERM."""
     settings = read_settings(config)
     _ready(settings)
+    configure()
     run(build(settings, pool_size=slots * 2 + 4), slots)
 
 

@@ -1,5 +1,6 @@
 """`rules` and `explain`: what is known, and why an alert meets which rule."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def explain(file: Any, source: str, config: Path, as_json: bool) -> None:
     """Which rule would answer the payload in FILE, and why not another one; touches nothing."""
     with services_of(config) as services:
         try:
-            notices = parse_only(services, source, file.read())
+            notices = parse_only(services, source, file.read(), datetime.now(UTC))
         except UnknownSource:
             known = ", ".join(services.settings.sources)
             raise Refusal(f"there is no source {source}; there are {known}") from None

@@ -36,7 +36,10 @@ class DeliveryOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Alert:
-    """A notice in our own words; every source fills name, title, labels and service."""
+    """A notice in our own words; every source fills name, title, labels and service.
+
+    starts_at: None until it is accepted when the sender does not say; then when we received it.
+    """
 
     source: str
     fingerprint: str
@@ -45,7 +48,7 @@ class Alert:
     title: str
     service: str
     labels: Mapping[str, str]
-    starts_at: datetime
+    starts_at: datetime | None = None
     ends_at: datetime | None = None
     severity_word: str | None = None
     severity: Severity | None = None
@@ -60,7 +63,7 @@ class Alert:
     def to_json(self) -> dict[str, Any]:
         """Plain data, the inverse of `alert_from_json`."""
         plain = asdict(self)
-        plain["starts_at"] = self.starts_at.isoformat()
+        plain["starts_at"] = self.starts_at and self.starts_at.isoformat()
         plain["ends_at"] = self.ends_at and self.ends_at.isoformat()
         return plain
 
@@ -72,7 +75,7 @@ def alert_from_json(plain: Mapping[str, Any]) -> Alert:
             **plain,
             "status": AlertStatus(plain["status"]),
             "severity": plain["severity"] and Severity(plain["severity"]),
-            "starts_at": datetime.fromisoformat(plain["starts_at"]),
+            "starts_at": plain["starts_at"] and datetime.fromisoformat(plain["starts_at"]),
             "ends_at": plain["ends_at"] and datetime.fromisoformat(plain["ends_at"]),
         }
     )
@@ -88,9 +91,40 @@ class Malformed:
         return {"malformed": self.reason}
 
 
-def notice_from_json(plain: Mapping[str, Any]) -> "Alert | Malformed":
-    """An alert or the reason why it is none, as `to_json` of either wrote it down."""
-    return Malformed(plain["malformed"]) if "malformed" in plain else alert_from_json(plain)
+class Did(StrEnum):
+    """What somebody did on a pager."""
+
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True)
+class Echo:
+    """What somebody did, on their pager, with an incident of ours: no alert, and it opens nothing.
+
+    One of both says which: dedup_key, of an incident that we raised there; fingerprint, of a
+    condition that this source told us of.
+    """
+
+    did: Did
+    who: str
+    dedup_key: str = ""
+    fingerprint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"echo": asdict(self)}
+
+
+Notice = Alert | Malformed | Echo
+
+
+def notice_from_json(plain: Mapping[str, Any]) -> Notice:
+    """What `to_json` of any of them wrote down."""
+    if "malformed" in plain:
+        return Malformed(plain["malformed"])
+    if "echo" in plain:
+        return Echo(**{**plain["echo"], "did": Did(plain["echo"]["did"])})
+    return alert_from_json(plain)
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

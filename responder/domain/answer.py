@@ -32,6 +32,7 @@ class ErrorKind(StrEnum):
     BUSY = "busy"  # no diagnosing connection became free within the budget
     BEHIND = "behind"  # an earlier question failed that this one stands on
     PARAMETER = "parameter"  # the alert lacks a label that the question needs
+    WINDOW = "window"  # a maintenance window keeps questions off
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def merge(condition: Condition, alert: Alert, received: datetime) -> Condition:
     labels: dict[str, Any] = json.loads(latest[1])["labels"]
     if alert.status == AlertStatus.FIRING:
         return Condition(
-            fired_at=max(_known(condition.fired_at, min(alert.starts_at, received))),
+            fired_at=max(_known(condition.fired_at, min(alert.starts_at or received, received))),
             fired_seen=max(_known(condition.fired_seen, received)),
             ended_at=condition.ended_at,
             ended_seen=condition.ended_seen,

@@ -134,7 +134,8 @@ class Facts:
     """All that `plan` may know beside the findings; recorded with the decision, for replays.
 
     trouble: why the incident must be handed over whatever the findings say, if so.
-    cooldowns: option -> the time its cool-down ends.
+    cooldowns: option -> the time its cool-down ends. unasked_until: the end of the maintenance
+    window that keeps questions off.
     """
 
     at: datetime
@@ -150,6 +151,7 @@ class Facts:
     target_on_fire: bool = False
     stopped: bool = False
     window: bool = False
+    unasked_until: datetime | None = None
     breaker: bool = False
     limit_reached: bool = False
     cooldowns: Mapping[str, datetime] = field(default_factory=dict)
@@ -157,13 +159,17 @@ class Facts:
     def to_json(self) -> dict[str, Any]:
         plain = asdict(self)
         plain["at"] = self.at.isoformat()
+        plain["unasked_until"] = self.unasked_until and self.unasked_until.isoformat()
         plain["cooldowns"] = {name: end.isoformat() for name, end in self.cooldowns.items()}
         return plain
 
 
 @dataclass(frozen=True)
 class Decision:
-    """option and finding are set for fix and propose; look_again_in for wait."""
+    """option and finding are set for fix and propose.
+
+    look_again_in: for wait, and for what a maintenance window kept from being asked.
+    """
 
     action: Action
     reason: Reason

@@ -15,22 +15,25 @@ class NotificationStatus(StrEnum):
 
 
 class Happening(StrEnum):
-    """What a message tells; a pager knows the first, second and last, a webhook all."""
+    """What a message tells; `summary` stands for many messages that would have been too many."""
 
     OPENED = "opened"
     ACKNOWLEDGED = "acknowledged"
     UPDATED = "updated"
     RESOLVED = "resolved"
+    SUMMARY = "summary"
 
 
 @dataclass(frozen=True)
 class Message:
     """What a receiver is asked to deliver: the same id at every attempt.
 
-    dedup_key: the pager's key of the incident; document: the incident document (DESIGN 8).
+    dedup_key: the pager's key of the incident; document: the incident document (DESIGN 8), or that
+    of a summary. repeated: an earlier attempt may have arrived; said where the receiver has no key.
     """
 
     id: str
     happening: Happening
     dedup_key: str
     document: Mapping[str, Any]
+    repeated: bool = False

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from re import Pattern
 
 from responder.domain.decision import Autonomy
 from responder.domain.matcher import Matcher
@@ -11,16 +12,58 @@ from responder.domain.severity import Severity
 
 
 @dataclass(frozen=True)
+class Fields:
+    """Where a generic sender's JSON says what: JSON pointers (RFC 6901).
+
+    Of several pointers the first that says something counts; `fingerprint` and `id` join all.
+    alerts: the list of alerts; the other pointers begin at one element of it, those of `id` (of
+    the delivery) at the top.
+    resolved, firing, ignored: words of `status`, in lower case; with `firing` any other word is
+    not understood, without it any other word fires.
+    """
+
+    alerts: str = ""
+    id: Sequence[str] = ()
+    name: Sequence[str] = ()
+    title: Sequence[str] = ()
+    status: Sequence[str] = ()
+    severity: Sequence[str] = ()
+    service: Sequence[str] = ()
+    fingerprint: Sequence[str] = ()
+    starts_at: Sequence[str] = ()
+    ends_at: Sequence[str] = ()
+    link: Sequence[str] = ()
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    resolved: Sequence[str] = ()
+    firing: Sequence[str] = ()
+    ignored: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Source:
-    """A configured sender; with several credentials any one of them opens the door."""
+    """A configured sender; what is configured of signature and credential must be right.
+
+    bearer, basic: any live one of both opens the door. secret: what the sender signs with;
+    timestamp_header: then the timestamp is signed too, and required. token, url: the sender's own
+    API. title_pattern: its named groups become labels. per_minute: deliveries over all hosts.
+    """
 
     name: str
     type: str
     bearer: Secret | None = None
     basic_user: str = ""
     basic_password: Secret | None = None
+    secret: Secret | None = None
+    signature_header: str = ""
+    timestamp_header: str = ""
+    title_pattern: Pattern[str] | None = None
+    token: Secret | None = None
+    url: str = ""
+    fields: Fields = Fields()
     severities: Mapping[str, Severity] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    wait: timedelta | None = None
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +84,22 @@ class Target:
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where messages go; `url` is a secret where it holds one (Slack), else plain."""
+    """Where messages go; `url` is plain, a URL that holds a secret (Slack's) is in `secret`.
+
+    per_minute: messages; fallback: the receiver that is woken when this one does not take a page.
+    user, sender, to, security: of e-mail; `sender` also says who writes PagerDuty's notes.
+    """
 
     name: str
     type: str
-    url: str
-    secret: Secret
+    url: str = ""
+    secret: Secret | None = None
+    per_minute: int = 20
+    fallback: str = ""
+    user: str = ""
+    sender: str = ""
+    to: Sequence[str] = ()
+    security: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,8 +120,19 @@ class RuleSettings:
 
 
 @dataclass(frozen=True)
+class DeadMan:
+    """Somebody else's clock that alarms when we stay silent; `url` is pinged when all is well."""
+
+    url: Secret
+    every: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
 class Settings:
-    """The whole of responder.toml."""
+    """The whole of responder.toml.
+
+    last_resort: receivers of pages when our database is away; None: those that would page.
+    """
 
     database: Secret
     token_keys: Secret
@@ -84,3 +148,5 @@ class Settings:
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     routes: Sequence[Route] = ()
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
+    last_resort: Sequence[str] | None = None
+    dead_man: DeadMan | None = None

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from responder.domain.incident import Incident, Stage
+from responder.log import about
 from responder.pipeline.decide import decide
+from responder.pipeline.deliver import deliver
 from responder.pipeline.diagnose import diagnose
 from responder.pipeline.fix import fix
-from responder.pipeline.pages import deliver
 from responder.pipeline.recover import give_up
 from responder.pipeline.services import Services
 from responder.pipeline.verify import verify
@@ -34,18 +35,22 @@ STAGES: Mapping[Stage, Callable[[Incident, Services], Incident]] = {
 
 def walk(services: Services, incident_id: UUID, tries: int) -> None:
     """Take an incident as far as it goes now; `tries` counts the walks of this job that failed."""
-    with services.store.transaction() as tx:
-        row = tx.maybe("take_walk", id=incident_id)
-    if row is None:
-        return
-    incident = incident_from_row(row)
+    with about(incident=incident_id):
+        with services.store.transaction() as tx:
+            row = tx.maybe("take_walk", id=incident_id)
+        if row is not None:
+            _walk(services, incident_from_row(row), tries)
+
+
+def _walk(services: Services, incident: Incident, tries: int) -> None:
     try:
         if tries >= TRIES and incident.stage != Stage.WATCH:
             incident = give_up(incident, services)
         while incident.walking:
             stage, pages = incident.stage, incident.severity.pages
             incident = STAGES[stage](incident, services)
+            services.log.info("walked", done=stage, next=incident.stage)
             if stage == Stage.PLAN and pages:
                 deliver(services, page=True)  # its page waited for the diagnosis
     except Fenced:
-        services.log.info("walk taken over by another worker", incident=str(incident_id))
+        services.log.info("walk taken over by another worker")

@@ -3,28 +3,40 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from responder.domain.actor import Actor, ActorKind
-from responder.domain.alert import Alert, AlertStatus, DeliveryOutcome, Malformed
+from responder.domain.alert import Alert, AlertStatus, DeliveryOutcome, Echo, Malformed, Notice
 from responder.domain.settings import Source
 from responder.domain.severity import Severity
+from responder.pipeline.bare import flush
+from responder.pipeline.keep import Page
 from responder.pipeline.services import Services
-from responder.sources import ADAPTERS, Adapter, NotUnderstood, Request, read_json
+from responder.sources import ADAPTERS, ENRICHERS, NotUnderstood, Request, decoded, read_json
 from responder.store import StoreAway, Transaction
 from responder.store.jobs import TRIAGE, enqueue
 
 #: How long a P0/P1 page waits for the diagnosis before it leaves with what is known.
 PAGE_PATIENCE = timedelta(seconds=1)
+#: The same, where the sender must first be asked for what its webhook leaves out.
+ASKING_PATIENCE = timedelta(seconds=1.75)
 #: Headers that tell what was sent; none of them carries a credential.
 KEPT_HEADERS = ("content-type", "user-agent", "x-webhook-id", "webhook-id")
 
 
 class UnknownSource(Exception):
     """No source of this name is configured."""
+
+
+class Overloaded(Exception):
+    """The source has sent more than it may in a minute; nothing was kept, `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("the source has sent more than its per_minute; send it again")
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -37,84 +49,124 @@ class Accepted:
     quarantined: int
 
 
+@dataclass(frozen=True)
+class Read:
+    """A request as we understood it: who sent it, the body, and what it tells."""
+
+    source: Source
+    request: Request
+    body: bytes
+    key: str | None
+    notices: Sequence[Notice]
+
+
 def accept(services: Services, source_name: str, request: Request) -> Accepted:
     """Authenticate, normalise and commit a webhook.
 
-    UnknownSource, and from the source Unauthenticated or Unreadable; StoreAway: nothing was kept.
+    UnknownSource; from the source Unauthenticated, Unreadable, TooLarge; StoreAway, Overloaded:
+    nothing was kept. A P0 or P1 is held in memory meanwhile, so that its page leaves in any case.
     """
-    source = services.settings.sources.get(source_name)
-    if source is None:
-        raise UnknownSource(source_name)
+    source = source_of(services, source_name)
     adapter = ADAPTERS[source.type]
     adapter.authenticate(request, source)
-    payload = read_json(request.body)
-    with services.store.transaction() as tx:
-        try:
-            notices = adapter.parse(payload, source, tx.now)
-        except NotUnderstood as error:
-            return _quarantine(services, tx, source, request, str(error))
-        return _keep(services, tx, source, request, adapter.delivery_key(request, payload), notices)
+    body = decoded(request, services.settings.max_body)
+    try:
+        payload = read_json(body)
+        notices = adapter.parse(payload, source, request.at)
+    except NotUnderstood as error:
+        return _quarantine(services, source, request, body, str(error))
+    key = adapter.delivery_key(request, payload, source)
+    read = Read(source, request, body, key, notices)
+    severity, pages = most_severe(services, notices, request.at)
+    with services.keep.held(pages) as hold:
+        with services.store.transaction() as tx:
+            flush(services, tx)
+            if not pages:
+                _limit(tx, source)
+            accepted = keep(services, tx, read, severity, wakes=bool(pages))
+        hold.delivery = accepted.delivery
+    return accepted
 
 
-def parse_only(services: Services, source_name: str, body: bytes) -> list[Alert | Malformed]:
-    """What `accept` would read from a body, without signature and without keeping anything."""
-    source = services.settings.sources.get(source_name)
+def source_of(services: Services, name: str) -> Source:
+    """The configured source of this name. UnknownSource."""
+    source = services.settings.sources.get(name)
     if source is None:
-        raise UnknownSource(source_name)
-    with services.store.transaction() as tx:
-        now = tx.now
-    adapter: Adapter = ADAPTERS[source.type]
-    return list(adapter.parse(read_json(body), source, now))
+        raise UnknownSource(name)
+    return source
 
 
-def _keep(
-    services: Services,
-    tx: Transaction,
-    source: Source,
-    request: Request,
-    key: str | None,
-    notices: Sequence[Alert | Malformed],
+def parse_only(services: Services, source_name: str, body: bytes, at: datetime) -> list[Notice]:
+    """What `accept` would read from a body, without signature and without keeping anything."""
+    source = source_of(services, source_name)
+    return ADAPTERS[source.type].parse(read_json(body), source, at)
+
+
+def _limit(tx: Transaction, source: Source) -> None:
+    """Fewer than the source's limit in the last minute, over all hosts; P0 and P1 always pass."""
+    if source.per_minute is None:
+        return
+    row = tx.maybe("rate_exceeded", source=source.name, before=source.per_minute - 1)
+    if row is not None:
+        raise Overloaded(max(1.0, row["wait"]))
+
+
+def keep(
+    services: Services, tx: Transaction, read: Read, severity: Severity, wakes: bool
 ) -> Accepted:
-    delivery = services.new_id()
-    if key is not None and not tx.maybe(
-        "insert_delivery_key", source=source.name, key=key, delivery_id=delivery
+    """The delivery's row, and its job, unless the sender has delivered it before."""
+    source, delivery = read.source, services.new_id()
+    if read.key is not None and not tx.maybe(
+        "insert_delivery_key", source=source.name, key=read.key, delivery_id=delivery
     ):
-        first = tx.one("known_delivery", source=source.name, key=key)["delivery_id"]
-        _insert(tx, delivery, source, request, DeliveryOutcome.DUPLICATE, triaged_at=tx.now)
+        first = tx.one("known_delivery", source=source.name, key=read.key)["delivery_id"]
+        _insert(tx, delivery, read, DeliveryOutcome.DUPLICATE, triaged_at=tx.now)
         return Accepted(first, DeliveryOutcome.DUPLICATE, 0, 0)
-    severity, wakes = _most_severe(services, notices)
+    notices = [_dated(notice, tx.now) for notice in read.notices]
+    alerts = [notice for notice in notices if not isinstance(notice, Echo)]
     _insert(
         tx,
         delivery,
-        source,
-        request,
+        read,
         DeliveryOutcome.ACCEPTED,
         notices=[notice.to_json() for notice in notices],
-        alert_count=len(notices),
-        page_due_at=tx.now + PAGE_PATIENCE if wakes else None,
+        alert_count=len(alerts),
+        page_due_at=tx.now + _patience(source) if wakes else None,
         triaged_at=None if notices else tx.now,
     )
     if notices:
         enqueue(tx, TRIAGE, severity, delivery=str(delivery))
-    malformed = sum(isinstance(notice, Malformed) for notice in notices)
-    return Accepted(delivery, DeliveryOutcome.ACCEPTED, len(notices) - malformed, malformed)
+    malformed = sum(isinstance(notice, Malformed) for notice in alerts)
+    return Accepted(delivery, DeliveryOutcome.ACCEPTED, len(alerts) - malformed, malformed)
+
+
+def _dated(notice: Notice, now: datetime) -> Notice:
+    """Where the sender does not say when it began, it began when we received it."""
+    if isinstance(notice, Alert) and notice.starts_at is None:
+        return replace(notice, starts_at=now)
+    return notice
+
+
+def _patience(source: Source) -> timedelta:
+    return ASKING_PATIENCE if source.type in ENRICHERS and source.token else PAGE_PATIENCE
 
 
 def _quarantine(
-    services: Services, tx: Transaction, source: Source, request: Request, why: str
+    services: Services, source: Source, request: Request, body: bytes, why: str
 ) -> Accepted:
+    """Authentic and not understood: kept as it came, for people to look at and to redrive."""
     delivery = services.new_id()
-    _insert(tx, delivery, source, request, DeliveryOutcome.QUARANTINED, triaged_at=tx.now, note=why)
+    read = Read(source, request, body, None, ())
+    with services.store.transaction() as tx:
+        _limit(tx, source)
+        _insert(tx, delivery, read, DeliveryOutcome.QUARANTINED, triaged_at=tx.now, note=why)
+        actor, subject = Actor(ActorKind.SENDER, source.name), f"delivery {delivery}"
+        tx.record("delivery", actor, subject, after=DeliveryOutcome.QUARANTINED, why=why)
     return Accepted(delivery, DeliveryOutcome.QUARANTINED, 0, 1)
 
 
 def _insert(
-    tx: Transaction,
-    delivery: UUID,
-    source: Source,
-    request: Request,
-    outcome: DeliveryOutcome,
-    **columns: Any,
+    tx: Transaction, delivery: UUID, read: Read, outcome: DeliveryOutcome, **columns: Any
 ) -> None:
     defaults: Mapping[str, Any] = {
         "notices": [],
@@ -123,28 +175,30 @@ def _insert(
         "triaged_at": None,
         "note": "",
     }
-    values = {**defaults, **columns}
+    headers = read.request.headers
     tx.run(
         "insert_delivery",
         id=delivery,
-        source=source.name,
+        source=read.source.name,
         outcome=outcome,
-        body=request.body,
-        headers={name: request.headers[name] for name in KEPT_HEADERS if name in request.headers},
-        **values,
+        body=read.body,
+        headers={name: headers[name][:500] for name in KEPT_HEADERS if name in headers},
+        **{**defaults, **columns},
     )
 
 
-def _most_severe(services: Services, notices: Sequence[Alert | Malformed]) -> tuple[Severity, bool]:
-    """Of what fires; and whether somebody must be woken: a word that nobody reads may mean P0."""
-    firing = [
-        notice
-        for notice in notices
-        if isinstance(notice, Alert) and notice.status == AlertStatus.FIRING
-    ]
-    severities = [services.catalogue.identify(alert).severity for alert in firing]
-    severity = min(severities, default=Severity.P3)
-    return severity, severity.pages or any(alert.severity_unreadable for alert in firing)
+def most_severe(
+    services: Services, notices: Sequence[Notice], at: datetime
+) -> tuple[Severity, list[Page]]:
+    """Of what fires, with the pages that it needs: a word that nobody reads may mean P0."""
+    severity, pages = Severity.P3, []
+    for notice in notices:
+        if isinstance(notice, Alert) and notice.status == AlertStatus.FIRING:
+            identity = services.catalogue.identify(notice)
+            severity = min(severity, identity.severity)
+            if identity.severity.pages or notice.severity_unreadable:
+                pages.append(Page(notice, identity, at))
+    return severity, pages
 
 
 def refuse(services: Services, source: str, address: str, why: str) -> None:

@@ -5,12 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from responder.domain.actor import Actor, ActorKind
+from responder.domain.answer import ErrorKind
 from responder.domain.decision import Action, Autonomy, Decision, Facts, Reason
 from responder.domain.duration import parse_duration
 from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.domain.matcher import first_failed, parse_matcher
 from responder.domain.notification import Happening
 from responder.domain.severity import Severity
+from responder.pipeline.diagnose import UNASKABLE
+from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.notify import page, tell
 from responder.pipeline.plan import plan
 from responder.pipeline.services import Services, move, record
@@ -51,6 +54,9 @@ def decide(incident: Incident, services: Services) -> Incident:
         else:
             after = move(tx, incident, "advance", next=Stage.WATCH)
             hand_to_people(services, tx, after, decision)
+            if decision.look_again_in is not None:  # the end of a maintenance window
+                due_at = tx.now + decision.look_again_in
+                tx.run("set_timer", id=incident.id, what="look_again", due_at=due_at)
     return after
 
 
@@ -89,10 +95,23 @@ def gather_facts(
             first_failed([parse_matcher(text) for text in matchers], incident.labels) is None
             for matchers in row["windows"]
         ),
+        unasked_until=_unasked_until(tx, incident, trouble, answers),
         breaker=row["failures"] >= BREAKER_LIMIT or row["unknown"],
         limit_reached=row["fixes_this_hour"] >= HOURLY_LIMIT,
         cooldowns=_cooldowns(rule, row["ended"]),
     )
+
+
+def _unasked_until(
+    tx: Transaction,
+    incident: Incident,
+    trouble: Reason | None,
+    answers: Sequence[Mapping[str, Any]],
+) -> datetime | None:
+    kept_off = any(
+        (each["answer"]["error"] or {}).get("kind") == ErrorKind.WINDOW for each in answers
+    )
+    return asking_resumes(tx, incident.labels) if kept_off and trouble not in UNASKABLE else None
 
 
 def notice_failover(services: Services, tx: Transaction) -> None:

@@ -23,6 +23,7 @@ from responder.domain.decision import Reason
 from responder.domain.duration import parse_duration
 from responder.domain.incident import Incident, Stage
 from responder.domain.settings import Target
+from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.services import Services, move
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Case, Diagnostic, Finding, Http, Sql
@@ -36,7 +37,7 @@ _POLL = 0.03
 #: How long a P0 or P1 waits for somebody else's asking before it asks for itself.
 URGENT_PATIENCE = 0.5
 #: Reasons for which nothing can be asked.
-_UNASKABLE = frozenset({Reason.NO_RULE, Reason.NO_TARGET, Reason.AMBIGUOUS_TARGET})
+UNASKABLE = frozenset({Reason.NO_RULE, Reason.NO_TARGET, Reason.AMBIGUOUS_TARGET})
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ def diagnose(incident: Incident, services: Services) -> Incident:
         trouble, detail = Reason.NO_RULE, f"The rule {incident.rule} is no longer loaded."
     elif rule is not None and trouble == Reason.NO_RULE:  # it was gone, and is back
         trouble, detail = "", ""
-    if rule is not None and trouble not in _UNASKABLE:
+    askable = rule is not None and trouble not in UNASKABLE
+    if rule is not None and askable:
+        asked = _kept_off(services, incident, rule)
+    if rule is not None and askable and not asked:
         asked = _ask_all(services, incident, rule)
         try:
             findings = conclude(rule, _case(services, incident, asked))
@@ -161,6 +165,18 @@ def _ask_all(services: Services, incident: Incident, rule: LoadedRule) -> list[_
                 _ask_one, services, incident, target, question, before, deadline
             )
         return [_Asked(question, pending[question.name].result()) for question in questions]
+
+
+def _kept_off(services: Services, incident: Incident, rule: LoadedRule) -> list[_Asked]:
+    """The questions that a maintenance window keeps off the target; none: they may be asked."""
+    with services.store.transaction() as tx:
+        until = asking_resumes(tx, incident.labels)
+        now = tx.now
+    if until is None:
+        return []
+    why = f"not asked: a maintenance window keeps questions off until {until.isoformat()}"
+    answer = _skipped(now, ErrorKind.WINDOW, why)
+    return [_Asked(_question(rule, each, incident), answer) for each in rule.diagnostics]
 
 
 def _question(rule: LoadedRule, diagnostic: Diagnostic, incident: Incident) -> Question:

@@ -38,9 +38,13 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
             for finding in row["findings"]
         ],
         "decision": decision and _decision(decision),
-        "fixes": [_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
+        "fixes": [told_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
         "options": _options(rule, row["findings"], decision),
         "escalation": {"level": 1, "next_at": None, "contacts": []},
+        "notes": [
+            {"at": iso(note["at"]), "actor": note["actor"], "text": note["body"]}
+            for note in tx.all("incident_notes", id=incident_id)
+        ],
         "notifications": [
             _notification(sent) for sent in tx.all("incident_notifications", id=incident_id)
         ],
@@ -72,6 +76,7 @@ def bare_document(services: Services, alert: Alert, identity: Identity, at: str)
         "fixes": [],
         "options": [],
         "escalation": {"level": 1, "next_at": None, "contacts": []},
+        "notes": [],
         "links": {"self": f"{services.settings.public_url}/v1/incidents", **alert.links},
     }
 
@@ -135,12 +140,14 @@ def _decision(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": str(row["id"]), "at": iso(row["at"]), **{name: row[name] for name in told}}
 
 
-def _fix(row: Mapping[str, Any]) -> dict[str, Any]:
+def told_fix(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One fix, as the document carries it."""
     return {
         "id": str(row["id"]),
         "option": row["option"],
         "actor": {"kind": row["actor_kind"], "name": row["actor"]},
         "severity": row["severity"],
+        "dry_run": row["dry_run"],
         "status": row["status"],
         "reason": row["reason"],
         "counts": row["counts"],

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from responder.domain.alert import Alert, Malformed
+from responder.domain.alert import Echo, Malformed, Notice
 from responder.domain.decision import Autonomy
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
 
 
-def explain(catalogue: Catalogue, notice: Alert | Malformed) -> dict[str, Any]:
+def explain(catalogue: Catalogue, notice: Notice) -> dict[str, Any]:
     """The identity that accept and triage would give this alert, with every rule tried on it."""
     if isinstance(notice, Malformed):
         return {"malformed": notice.reason}
+    if isinstance(notice, Echo):
+        return notice.to_json()
     identity = catalogue.identify(notice)
     return {
         "alert": notice.name,

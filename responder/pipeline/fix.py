@@ -4,10 +4,11 @@ Between any two steps everything may be killed; `recover` says what a row left b
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from responder.domain.actor import RESPONDER, ActorKind
+from responder.domain.actor import RESPONDER, Actor, ActorKind
 from responder.domain.decision import SENTENCES, Reason
 from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident, Stage
@@ -24,12 +25,16 @@ from responder.pipeline.settle import (
     nothing_left,
     once_more,
     rolled_back,
+    tried,
 )
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Option
-from responder.store import Refused
+from responder.store import Refused, Transaction
 from responder.store.incidents import step
 from responder.targets import writing
+
+#: What a person asked for is theirs to ask for again when no worker took it in this time.
+PATIENCE = timedelta(minutes=5)
 
 
 class _AtTheGate(Exception):
@@ -41,11 +46,43 @@ class _NotNow(Exception):
 
 
 def fix(incident: Incident, services: Services) -> Incident:
-    """Stage: carry out the decided option, or settle what an earlier walk left behind."""
+    """Stage: carry out what was decided or asked for, or settle what an earlier walk left."""
     with services.store.transaction() as tx:
         left = tx.maybe("unsettled_fix", incident_id=incident.id)
-    if left is not None:
-        return recover(incident, services, left)
+        now = tx.now
+    if left is None:
+        return _decided(incident, services)
+    if _is_for_this_walk(left, incident):
+        return _asked_for(incident, services, left, now - left["started_at"])
+    return recover(incident, services, left)
+
+
+def _is_for_this_walk(left: Mapping[str, Any], incident: Incident) -> bool:
+    """A person's row names the one walk that may carry it out; any other finds it interrupted."""
+    return bool(
+        left["actor_kind"] == ActorKind.PERSON
+        and left["status"] == FixStatus.STARTED
+        and left["attempt"] == incident.attempt
+    )
+
+
+def _asked_for(
+    incident: Incident, services: Services, asked: Mapping[str, Any], waited: timedelta
+) -> Incident:
+    rule = services.rule_of(incident)
+    if waited > PATIENCE:
+        return decide_again(incident, services, asked["id"], "no worker took it in time")
+    if rule is None or rule.checksum != asked["rule_checksum"]:
+        return decide_again(incident, services, asked["id"], "the rule was edited meanwhile")
+    option = rule.options[asked["option"]]
+    change = change_of(incident, rule, option, asked["parameters"])
+    with services.slots.writing(asked["target"], 5.0) as got:
+        if not got:
+            return busy(incident, services, asked["id"], "no fixing connection became free")
+        return _make(incident, services, asked["id"], change, asked["dry_run"])
+
+
+def _decided(incident: Incident, services: Services) -> Incident:
     rule = services.rule_of(incident)
     with services.store.transaction() as tx:
         decision = tx.one("decision", id=incident.decision_id)
@@ -65,16 +102,24 @@ def _carry_out(
     option: Option,
     parameters: Mapping[str, Any],
 ) -> Incident:
-    change = _change(incident, rule, option, parameters)
+    change = change_of(incident, rule, option, parameters)
     try:
         fix_id = _start(incident, services, rule, option, change)
     except (Refused, _AtTheGate) as refused:
         return decide_again(incident, services, None, str(refused))
+    return _make(incident, services, fix_id, change, dry_run=False)
+
+
+def _make(
+    incident: Incident, services: Services, fix_id: UUID, change: writing.Change, dry_run: bool
+) -> Incident:
+    """Steps 2 to 5; a dry run is rolled back where the last gate would be."""
     target = services.settings.targets[incident.target or ""]
     try:
         with writing.make(target, fix_id, permit_of(services), change) as opened:
-            _record(incident, services, fix_id, opened.made)
-            opened.commit()
+            if not dry_run:
+                _record(incident, services, fix_id, opened.made)
+                opened.commit()
     except (Refused, _AtTheGate, writing.NotPermitted) as refused:
         return decide_again(incident, services, fix_id, str(refused))
     except writing.CommitLost:
@@ -87,12 +132,15 @@ def _carry_out(
         return once_more(incident, services, fix_id, f"outrun: {outrun}")
     except writing.RolledBack as failed:
         return rolled_back(incident, services, fix_id, str(failed))
+    if dry_run:
+        return tried(incident, services, fix_id, opened.made)
     return committed(incident, services, fix_id)
 
 
-def _change(
+def change_of(
     incident: Incident, rule: LoadedRule, option: Option, parameters: Mapping[str, Any]
 ) -> writing.Change:
+    """What an option does to the target, with all that it binds."""
     return writing.Change(
         key=incident.key,
         apply=rule.statements[option.name],
@@ -118,23 +166,52 @@ def _start(
         tx.run("lock_rule", rule=rule.name)
         if tx.one("fixes_this_hour", rule=rule.name)["fixes"] >= HOURLY_LIMIT:
             raise _AtTheGate(SENTENCES[Reason.LIMIT])
-        tx.run(
-            "insert_fix",
-            id=fix_id,
-            incident_id=incident.id,
-            rule_checksum=rule.checksum,
-            option=option.name,
-            parameters=dict(change.parameters),
-            actor_kind=RESPONDER.kind,
-            actor=RESPONDER.name,
-            statements={
-                "before": change.before.sql,
-                "apply": change.apply.sql,
-                "verify": change.verify.sql,
-            },
-        )
-        record(tx, incident, "fix", after=FixStatus.STARTED, fix=str(fix_id), option=option.name)
+        intend(tx, incident, fix_id, rule, option, change, incident.attempt)
     return fix_id
+
+
+def intend(
+    tx: Transaction,
+    incident: Incident,
+    fix_id: UUID,
+    rule: LoadedRule,
+    option: Option,
+    change: writing.Change,
+    attempt: int,
+    actor: Actor = RESPONDER,
+    dry_run: bool = False,
+) -> None:
+    """The row that says what is about to be done, and its audit event.
+
+    attempt: of the walk that may do it.
+    """
+    tx.run(
+        "insert_fix",
+        id=fix_id,
+        incident_id=incident.id,
+        rule_checksum=rule.checksum,
+        option=option.name,
+        parameters=dict(change.parameters),
+        actor_kind=actor.kind,
+        actor=actor.name,
+        attempt=attempt,
+        dry_run=dry_run,
+        statements={
+            "before": change.before.sql,
+            "apply": change.apply.sql,
+            "verify": change.verify.sql,
+        },
+    )
+    record(
+        tx,
+        incident,
+        "fix",
+        actor,
+        after=FixStatus.STARTED,
+        fix=str(fix_id),
+        option=option.name,
+        dry_run=dry_run,
+    )
 
 
 def permit_of(services: Services) -> Callable[[UUID], writing.Permit | None]:
@@ -153,23 +230,11 @@ def permit_of(services: Services) -> Callable[[UUID], writing.Permit | None]:
 
 
 def _record(incident: Incident, services: Services, fix_id: UUID, made: writing.Made) -> None:
-    """Step 3, the last gate; this commit is the decision."""
+    """Step 3, the last gate; this commit is the decision. What a person asks for passes more."""
     with services.store.transaction() as tx:
         tx.run("lock_target", target=incident.target)
         notice_failover(services, tx)
-        gate = tx.one("gate", id=fix_id)
-        objections = {
-            "the walk was taken over by another worker": not gate["fenced"],
-            SENTENCES[Reason.STOPPED]: not gate["enabled"],
-            "the incident is resolved": gate["incident_status"] == "resolved",
-            SENTENCES[Reason.SEVERITY_UNREADABLE]: gate["severity_unreadable"],
-            SENTENCES[Reason.TARGET_ON_FIRE]: gate["target_on_fire"],
-        }
-        for objection, holds in objections.items():
-            if holds:
-                raise _AtTheGate(objection)
-        if gate["page_untriaged"]:
-            raise _NotNow("an alert that may be a P0 or P1 is waiting for triage")
+        _pass(tx.one("gate", id=fix_id))
         row = tx.maybe(
             "record_fix",
             id=fix_id,
@@ -182,4 +247,21 @@ def _record(incident: Incident, services: Services, fix_id: UUID, made: writing.
         )
         if row is None:
             raise _AtTheGate("the walk was taken over by another worker")
-        fix_event(tx, incident, fix_id, FixStatus.STARTED, FixStatus.RECORDED, counts=made.counts)
+        fix_event(tx, incident, row, FixStatus.STARTED, FixStatus.RECORDED, counts=made.counts)
+
+
+def _pass(gate: Mapping[str, Any]) -> None:
+    """Raises what speaks against the fix at the last moment."""
+    automatic = gate["actor_kind"] == ActorKind.RESPONDER
+    objections = {
+        "the walk was taken over by another worker": not gate["fenced"],
+        "the incident is resolved": gate["incident_status"] == "resolved",
+        SENTENCES[Reason.STOPPED]: automatic and not gate["enabled"],
+        SENTENCES[Reason.SEVERITY_UNREADABLE]: automatic and gate["severity_unreadable"],
+        SENTENCES[Reason.TARGET_ON_FIRE]: automatic and gate["target_on_fire"],
+    }
+    for objection, holds in objections.items():
+        if holds:
+            raise _AtTheGate(objection)
+    if automatic and gate["page_untriaged"]:
+        raise _NotNow("an alert that may be a P0 or P1 is waiting for triage")

@@ -4,24 +4,26 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from responder.domain.alert import Alert
 from responder.domain.incident import Incident
 from responder.domain.matcher import first_failed
 from responder.domain.notification import Happening
 from responder.domain.severity import Severity
+from responder.pipeline.maintenance import paging_resumes
 from responder.pipeline.services import Services, record
+from responder.runbook.catalogue import Identity
 from responder.store import Transaction
 
 
 def tell(services: Services, tx: Transaction, incident: Incident, happening: Happening) -> None:
-    """Tell all who follow the incident; a pager hears the end only of what it was woken for."""
+    """Tell all who follow the incident; who was woken for it hears who has it and its end."""
     if happening in (Happening.ACKNOWLEDGED, Happening.RESOLVED):
         _let_sleep(tx, incident)
-    for receiver, page in _receivers(services, incident):
-        if page and happening in (Happening.OPENED, Happening.UPDATED):
-            continue  # `page` wakes; a second trigger would not replace the first one's details
-        if page and not _told(tx, incident, receiver):
-            continue
-        _write(services, tx, incident, receiver, happening, page=page, due_at=tx.now)
+        for row in tx.all("woken_receivers", incident_id=incident.id):
+            _write(services, tx, incident, row["receiver"], happening, page=True, due_at=tx.now)
+    for receiver, page in _routed(services, incident.labels, incident.severity):
+        if not page:  # a second trigger would not replace the first one's details
+            _write(services, tx, incident, receiver, happening, page=False, due_at=tx.now)
 
 
 def page(
@@ -35,58 +37,96 @@ def page(
 ) -> None:
     """Wake people: at most once in a flap window, then at its end; `risen`: in any case.
 
-    others: only those who were not woken for this incident before.
+    others: only those who were not woken for this incident before. A maintenance window that
+    keeps pages off holds it back until its end.
     """
     last = tx.one("last_page", incident_id=incident.id)["at"]
     if last is not None and not risen:
         due_at = max(due_at, last + services.settings.flap_window)
-    pagers = [receiver for receiver, wakes in _receivers(services, incident) if wakes]
+    resumes = paging_resumes(tx, incident.labels)
+    if resumes is not None:
+        due_at = max(due_at, resumes)
+    wanted = pagers(services, incident.source, incident.labels, incident.severity)
     adopted = tx.all("adopt_bare_pages", key=incident.key, incident_id=incident.id)
     known = {row["receiver"] for row in adopted}
-    for receiver in pagers:
-        if receiver in known or (others and _told(tx, incident, receiver)):
+    woken = {row["receiver"] for row in tx.all("woken_receivers", incident_id=incident.id)}
+    for receiver in wanted:
+        if receiver in known or (others and receiver in woken):
             continue
         _write(services, tx, incident, receiver, Happening.OPENED, page=True, due_at=due_at)
     tx.run("set_paged", id=incident.id)
-    record(tx, incident, "page", after="due", why=why, receivers=pagers, adopted=sorted(known))
+    record(
+        tx,
+        incident,
+        "page",
+        after="due",
+        why=why,
+        receivers=wanted,
+        adopted=sorted(known),
+        window_until=resumes and resumes.isoformat(),
+    )
 
 
 def bare_page(
     services: Services,
     tx: Transaction,
-    key: str,
+    alert: Alert,
+    identity: Identity,
     document: Mapping[str, Any],
-    labels: Mapping[str, str],
-    severity: Severity,
 ) -> None:
     """Wake people for an alert whose incident could not be made; triage adopts the rows later."""
-    for receiver, wakes in _routed(services, labels, severity):
-        if wakes and not tx.one("bare_page_exists", key=key, receiver=receiver)["there"]:
-            tx.run(
-                "insert_notification",
-                id=services.new_id(),
-                incident_id=None,
-                key=key,
-                receiver=receiver,
-                happening=Happening.OPENED,
-                page=True,
+    due_at = paging_resumes(tx, alert.labels) or tx.now
+    for receiver in pagers(services, alert.source, alert.labels, identity.severity):
+        if not tx.one("bare_page_exists", key=identity.key, receiver=receiver)["there"]:
+            _insert(
+                services,
+                tx,
+                identity.key,
+                receiver,
+                Happening.OPENED,
+                True,
+                due_at,
                 document=document,
-                due_at=tx.now,
             )
 
 
-def _told(tx: Transaction, incident: Incident, receiver: str) -> bool:
-    return bool(tx.one("told", incident_id=incident.id, receiver=receiver)["told"])
+def bare_resolve(services: Services, tx: Transaction, key: str) -> None:
+    """It is over before our database ever knew of it: who was woken barely hears the end."""
+    for row in tx.all("open_bare_pages", key=key):
+        _insert(
+            services,
+            tx,
+            key,
+            row["receiver"],
+            Happening.RESOLVED,
+            True,
+            tx.now,
+            document=row["document"],
+        )
+
+
+def pagers(
+    services: Services, source: str, labels: Mapping[str, str], severity: Severity
+) -> list[str]:
+    """Who is woken for it; what came from PagerDuty has woken people there already."""
+    from_pagerduty = is_from_pagerduty(services, source)
+    return [
+        receiver
+        for receiver, wakes in _routed(services, labels, severity)
+        if wakes
+        and not (from_pagerduty and services.settings.receivers[receiver].type == "pagerduty")
+    ]
+
+
+def is_from_pagerduty(services: Services, source: str) -> bool:
+    configured = services.settings.sources.get(source)
+    return configured is not None and configured.type == "pagerduty"
 
 
 def _let_sleep(tx: Transaction, incident: Incident) -> None:
     """A page that waits for the end of its flap window is not needed any more."""
     for row in tx.all("supersede_pages", incident_id=incident.id):
         record(tx, incident, "notification", before="due", after="superseded", **row)
-
-
-def _receivers(services: Services, incident: Incident) -> Iterator[tuple[str, bool]]:
-    return _routed(services, incident.labels, incident.severity)
 
 
 def _routed(
@@ -120,14 +160,29 @@ def _write(
         due_at=due_at,
     )
     if waiting is None:
-        tx.run(
-            "insert_notification",
-            id=services.new_id(),
-            incident_id=incident.id,
-            key=incident.key,
-            receiver=receiver,
-            happening=happening,
-            page=page,
-            document={},
-            due_at=due_at,
+        _insert(
+            services, tx, incident.key, receiver, happening, page, due_at, incident_id=incident.id
         )
+
+
+def _insert(
+    services: Services,
+    tx: Transaction,
+    key: str,
+    receiver: str,
+    happening: Happening,
+    page: bool,
+    due_at: datetime,
+    **columns: Any,
+) -> None:
+    defaults: Mapping[str, Any] = {"incident_id": None, "document": {}}
+    tx.run(
+        "insert_notification",
+        id=services.new_id(),
+        key=key,
+        receiver=receiver,
+        happening=happening,
+        page=page,
+        due_at=due_at,
+        **{**defaults, **columns},
+    )

@@ -6,37 +6,24 @@ so that no page waits for them, timers are fired. Workers deliver the other mess
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-from responder.domain.actor import RESPONDER
 from responder.domain.alert import Alert, AlertStatus, notice_from_json
-from responder.domain.incident import dedup_key
-from responder.domain.notification import Happening, Message
-from responder.pipeline.document import bare_document, document
+from responder.pipeline.bare import page_barely
+from responder.pipeline.dead_man import ping
+from responder.pipeline.deliver import deliver
+from responder.pipeline.document import bare_document
 from responder.pipeline.notify import bare_page
-from responder.pipeline.services import Services, record
+from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import triage
-from responder.receivers import Undelivered
-from responder.store import StoreAway, Transaction
-from responder.store.incidents import incident_from_row
+from responder.store import StoreAway
 
 EVERY = 0.25
-#: An attempt to page may last so long; its lease ends soon after, and another process goes on.
-PAGE_TIMEOUT = 0.9
-PAGE_LEASE = timedelta(seconds=1)
+PING_EVERY = 5.0
 #: A delivery that is so much overdue is in the hands of somebody who is stuck.
 STUCK_AFTER = timedelta(seconds=0.75)
-OTHER_TIMEOUT = 15.0
-OTHER_LEASE = timedelta(seconds=30)
-#: A message that is no page is given up after so many attempts; a page is tried for ever.
-ATTEMPTS = 12
-_LONGEST_WAIT = 3600.0
-#: Whatever a receiver asks for, a page is tried again so soon.
-LONGEST_PAGE_WAIT = 30.0
-_AT_ONCE = 8
 
 
 class Watch:
@@ -75,7 +62,13 @@ def watches(services: Services) -> list[Watch]:
     return [
         Watch(services, triage_due, page_stuck, deliver_pages),
         Watch(services, fire_timers),
+        Watch(services, ping, every=PING_EVERY),
     ]
+
+
+def web_watches(services: Services) -> list[Watch]:
+    """Those, and what a process that accepts holds in memory."""
+    return [*watches(services), Watch(services, page_barely)]
 
 
 def deliver_pages(services: Services) -> None:
@@ -121,70 +114,4 @@ def _page_barely(services: Services, row: Mapping[str, Any]) -> None:
                 identity = services.catalogue.identify(alert)
                 if identity.severity.pages or alert.severity_unreadable:
                     told = bare_document(services, alert, identity, row["received_at"].isoformat())
-                    bare_page(services, tx, identity.key, told, alert.labels, identity.severity)
-
-
-def deliver(services: Services, page: bool) -> int:
-    """Send what is due; returns how many messages were tried."""
-    with services.store.transaction() as tx:
-        lease = PAGE_LEASE if page else OTHER_LEASE
-        claimed = tx.all("claim_notifications", page=page, lease=lease, limit=_AT_ONCE)
-    if len(claimed) == 1:
-        _send(services, claimed[0])
-    elif claimed:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="send") as pool:
-            list(pool.map(lambda row: _send(services, row), claimed))
-    return len(claimed)
-
-
-def _send(services: Services, row: Mapping[str, Any]) -> None:
-    """One attempt; its outcome and its audit event are one transaction."""
-    with services.store.transaction() as tx:
-        known = document(services, tx, row["incident_id"]) if row["incident_id"] else None
-        now = tx.now
-    told = known or row["document"]
-    message = Message(str(row["id"]), Happening(row["happening"]), dedup_key(row["key"]), told)
-    receiver = services.receivers.get(row["receiver"])
-    try:
-        if receiver is None:
-            raise Undelivered("no receiver of this name is configured", permanent=True)
-        receiver.deliver(message, now, PAGE_TIMEOUT if row["page"] else OTHER_TIMEOUT)
-    except Undelivered as error:
-        _failed(services, row, error)
-        return
-    with services.store.transaction() as tx:
-        changed = tx.run("notification_sent", id=row["id"], attempts=row["attempts"], document=told)
-        if changed:
-            _event(tx, row, "sent")
-
-
-def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> None:
-    with services.store.transaction() as tx:
-        dead = error.permanent or (not row["page"] and row["attempts"] >= ATTEMPTS)
-        wait = error.retry_after or _backoff(row["attempts"], row["page"])
-        longest = LONGEST_PAGE_WAIT if row["page"] else _LONGEST_WAIT
-        changed = tx.run(
-            "notification_failed",
-            id=row["id"],
-            attempts=row["attempts"],
-            dead=dead,
-            due_at=tx.now + timedelta(seconds=min(wait, longest)),
-            error=str(error)[:500],
-        )
-        if changed and (dead or row["attempts"] == 1):
-            _event(tx, row, "dead" if dead else "due", error=str(error)[:500])
-
-
-def _backoff(attempts: int, page: bool) -> float:
-    """A page is tried again at once and then each half minute; the rest waits longer each time."""
-    return 0.5 * 2.0 ** min(attempts - 1, 6) if page else 5.0 * 3.0 ** (attempts - 1)
-
-
-def _event(tx: Transaction, row: Mapping[str, Any], after: str, **details: Any) -> None:
-    told = {name: row[name] for name in ("receiver", "happening", "page", "attempts")} | details
-    if row["incident_id"] is None:  # a bare page, before triage adopted it
-        subject = f"notification {row['id']}"
-        tx.record("notification", RESPONDER, subject, before="due", after=after, **told)
-        return
-    incident = incident_from_row(tx.one("incident", id=row["incident_id"]))
-    record(tx, incident, "notification", before="due", after=after, **told)
+                    bare_page(services, tx, alert, identity, told)

@@ -1,27 +1,68 @@
 """What a person says about an incident."""
 
+import hashlib
 from uuid import UUID
 
-from responder.domain.actor import Actor
-from responder.domain.incident import ResolvedBy
+from responder.domain.actor import Actor, ActorKind
+from responder.domain.alert import Did, Echo
+from responder.domain.incident import Incident, ResolvedBy
 from responder.domain.notification import Happening
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import resolve
+from responder.store import Transaction
 from responder.store.incidents import incident_from_row
+
+#: Characters.
+LONGEST_NOTE = 10_000
 
 
 def acknowledge(services: Services, incident_id: UUID, actor: Actor) -> bool:
     """Somebody has it; False when there is no such incident. Twice is no mistake."""
     with services.store.transaction() as tx:
         row = tx.maybe("lock_incident", id=incident_id)
+        if row is not None:
+            _acknowledge(services, tx, incident_from_row(row), actor)
+    return row is not None
+
+
+def _acknowledge(services: Services, tx: Transaction, incident: Incident, actor: Actor) -> None:
+    changed = tx.maybe("acknowledge_incident", id=incident.id, actor=actor.name)
+    if changed is not None:
+        after = incident_from_row(changed)
+        record(tx, after, "status", actor, before=incident.status, after=after.status)
+        tell(services, tx, after, Happening.ACKNOWLEDGED)
+
+
+def hear(services: Services, tx: Transaction, source: str, echo: Echo) -> None:
+    """What somebody did on their pager is done here too; what is not open any more is let be."""
+    row = (
+        tx.maybe("lock_echoed_by_key", dedup_key=echo.dedup_key)
+        if echo.dedup_key
+        else tx.maybe("lock_echoed_by_condition", source=source, fingerprint=echo.fingerprint)
+    )
+    if row is None:
+        return
+    incident, actor = incident_from_row(row), Actor(ActorKind.PERSON, f"{echo.who} ({source})")
+    if echo.did == Did.ACKNOWLEDGED:
+        _acknowledge(services, tx, incident, actor)
+    else:
+        resolve(services, tx, incident, ResolvedBy.PERSON, actor)
+
+
+def note(services: Services, incident_id: UUID, actor: Actor, text: str) -> bool:
+    """What somebody wants the others to know; False when there is no such incident."""
+    with services.store.transaction() as tx:
+        row = tx.maybe("lock_incident", id=incident_id)
         if row is None:
             return False
-        changed = tx.maybe("acknowledge_incident", id=incident_id, actor=actor.name)
-        if changed is not None:
-            incident = incident_from_row(changed)
-            record(tx, incident, "status", actor, before=row["status"], after=incident.status)
-            tell(services, tx, incident, Happening.ACKNOWLEDGED)
+        incident = incident_from_row(row)
+        note_id = services.new_id()
+        tx.run("insert_note", id=note_id, incident_id=incident_id, actor=actor.name, body=text)
+        # The text may be personal data, which must not be in what is never changed.
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        record(tx, incident, "note", actor, after="written", note=str(note_id), sha256=digest)
+        tell(services, tx, incident, Happening.UPDATED)
     return True
 
 

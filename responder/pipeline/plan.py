@@ -26,6 +26,10 @@ SETTLE = timedelta(seconds=5)
 
 def plan(options: Mapping[str, Option], findings: Sequence[Finding], facts: Facts) -> Decision:
     """What to do, and the first reason why not to do more."""
+    if facts.unasked_until is not None:
+        detail = f"Nothing was asked; it is looked at again at {facts.unasked_until.isoformat()}."
+        wait = facts.unasked_until - facts.at
+        return _because(Action.PROPOSE, Reason.WINDOW, detail, look_again_in=wait)
     if facts.trouble is not None:
         return _because(Action.HAND_OVER, facts.trouble, facts.detail)
     if facts.fix_running:

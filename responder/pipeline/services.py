@@ -1,7 +1,7 @@
 """What every stage may use; made once in each process by `responder.app`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from responder.domain.actor import RESPONDER, Actor
 from responder.domain.ids import new_id
 from responder.domain.incident import Incident
 from responder.domain.settings import Settings
+from responder.pipeline.keep import Keep
 from responder.receivers import Receiver
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
@@ -29,6 +30,13 @@ class Services:
     receivers: Mapping[str, Receiver]
     log: Any  # a structlog logger
     new_id: Callable[[], UUID] = new_id
+    keep: Keep = field(default_factory=Keep)
+    lifeline_store: Store | None = None
+
+    @property
+    def lifeline(self) -> Store:
+        """Our database over a connection that no load can take away."""
+        return self.lifeline_store or self.store
 
     def rule_of(self, incident: Incident) -> LoadedRule | None:
         """The rule as it is loaded now; None when none answers or it is gone."""

@@ -1,12 +1,15 @@
 """How a fix ends, or waits: its row, its audit event and the stage that follows, in one commit.
 
-Between two commits a process may die, so no function here makes two.
+Between two commits a process may die, so no function here makes two. What a person asked for and
+came to nothing is theirs to ask for again: nothing is decided anew.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from responder.domain.actor import Actor, ActorKind
 from responder.domain.decision import SENTENCES, Action, Decision, Reason
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import Incident, Stage
@@ -14,8 +17,9 @@ from responder.domain.notification import Happening
 from responder.pipeline.decide import gather_facts, hand_to_people, store_decision
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, move, record
-from responder.store import Transaction
+from responder.store import Fenced, Transaction
 from responder.store.incidents import lock_incident
+from responder.targets import writing
 
 #: How long to wait before a fate is asked for again, or a busy key is tried again: at least,
 #: and at most, when it takes long.
@@ -36,8 +40,9 @@ def committed(incident: Incident, services: Services, fix_id: UUID) -> Incident:
             verification=Verification.WAITING,
         )
         if row is not None:
-            fix_event(tx, incident, fix_id, FixStatus.RECORDED, FixStatus.COMMITTED)
+            fix_event(tx, incident, row, FixStatus.RECORDED, FixStatus.COMMITTED)
         tx.run("forget_answers", target=incident.target)
+        tx.run("drop_timer", id=incident.id, whats=("unattended",))
         after = move(tx, incident, "advance", next=Stage.VERIFY)
         tell(services, tx, after, Happening.UPDATED)
     return after
@@ -46,8 +51,26 @@ def committed(incident: Incident, services: Services, fix_id: UUID) -> Incident:
 def rolled_back(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
     """The target is as it was, and a person goes on."""
     with services.store.transaction() as tx:
-        settle(tx, incident, fix_id, FixStatus.ROLLED_BACK, reason)
+        if settle(tx, incident, fix_id, FixStatus.ROLLED_BACK, reason):
+            return _leave_to_person(services, tx, incident)
         return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
+
+
+def tried(incident: Incident, services: Services, fix_id: UUID, made: writing.Made) -> Incident:
+    """A dry run: what it would have changed is known, and the target is as it was."""
+    with services.store.transaction() as tx:
+        row = tx.maybe(
+            "settle_dry_run",
+            id=fix_id,
+            counts=dict(made.counts),
+            before_rows=list(made.before),
+            after_rows=list(made.after),
+        )
+        if row is None:
+            raise Fenced
+        told = {"reason": row["reason"], "counts": row["counts"]}
+        fix_event(tx, incident, row, FixStatus.STARTED, FixStatus.ROLLED_BACK, **told)
+        return _leave_to_person(services, tx, incident)
 
 
 def nobody_knows(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
@@ -60,7 +83,8 @@ def nobody_knows(incident: Incident, services: Services, fix_id: UUID, reason: s
 def once_more(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
     """Rolled back by a mishap: decided anew once, then a person decides."""
     with services.store.transaction() as tx:
-        settle(tx, incident, fix_id, FixStatus.ROLLED_BACK, reason)
+        if settle(tx, incident, fix_id, FixStatus.ROLLED_BACK, reason):
+            return _leave_to_person(services, tx, incident)
         counted = tx.one("refusals", incident_id=incident.id)
         if counted["interrupted"] + counted["outrun"] > 1:
             return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
@@ -72,7 +96,9 @@ def decide_again(
 ) -> Incident:
     """Something has come up since the decision: the plan sees it now."""
     with services.store.transaction() as tx:
-        if _refused(services, tx, incident, fix_id, reason):
+        if _refused(tx, incident, fix_id, reason):
+            return _leave_to_person(services, tx, incident)
+        if _too_often(tx, incident):
             return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
         return move(tx, incident, "advance", next=Stage.PLAN)
 
@@ -80,7 +106,9 @@ def decide_again(
 def busy(incident: Incident, services: Services, fix_id: UUID | None, reason: str) -> Incident:
     """Somebody else is at work on the target: decided anew in a moment."""
     with services.store.transaction() as tx:
-        if _refused(services, tx, incident, fix_id, reason):
+        if _refused(tx, incident, fix_id, reason):
+            return _leave_to_person(services, tx, incident)
+        if _too_often(tx, incident):
             return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
         tx.run("set_timer", id=incident.id, what="settle", due_at=tx.now + ASK_AGAIN)
         return move(tx, incident, "rest", next=Stage.PLAN)
@@ -89,7 +117,8 @@ def busy(incident: Incident, services: Services, fix_id: UUID | None, reason: st
 def nothing_left(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
     """There is nothing to fix any more: the incident waits for its end."""
     with services.store.transaction() as tx:
-        settle(tx, incident, fix_id, FixStatus.REFUSED, reason)
+        if settle(tx, incident, fix_id, FixStatus.REFUSED, reason):
+            return _leave_to_person(services, tx, incident)
         after = move(tx, incident, "advance", next=Stage.WATCH)
         tell(services, tx, after, Happening.UPDATED)
     return after
@@ -124,31 +153,46 @@ def hand_over(
 
 def settle(
     tx: Transaction, incident: Incident, fix_id: UUID, status: FixStatus, reason: str
-) -> None:
-    """What became of a fix that was not made; nothing when somebody else settled it already."""
+) -> bool:
+    """What became of a fix that was not made, once; True when a person had asked for it."""
     row = tx.maybe("settle_fix", id=fix_id, status=status, reason=reason, verification=None)
-    if row is not None:
-        fix_event(tx, incident, fix_id, None, status, reason=reason)
+    if row is None:
+        return False
+    fix_event(tx, incident, row, None, status, reason=reason)
+    return bool(row["actor_kind"] == ActorKind.PERSON)
 
 
 def fix_event(
     tx: Transaction,
     incident: Incident,
-    fix_id: UUID,
+    fix: Mapping[str, Any],
     before: FixStatus | None,
     after: FixStatus,
     **details: Any,
 ) -> None:
-    """One step of a fix in the trail of its incident."""
-    record(tx, incident, "fix", before=before, after=after, fix=str(fix_id), **details)
+    """One step of a fix in the trail of its incident, under the name of whoever makes it."""
+    actor = Actor(ActorKind(fix["actor_kind"]), fix["actor"])
+    record(tx, incident, "fix", actor, before=before, after=after, fix=str(fix["id"]), **details)
 
 
-def _refused(
-    services: Services, tx: Transaction, incident: Incident, fix_id: UUID | None, reason: str
-) -> bool:
-    """Note the refusal; True when there were too many of them."""
+def _refused(tx: Transaction, incident: Incident, fix_id: UUID | None, reason: str) -> bool:
+    """Note the refusal; True when a person had asked for it."""
     if fix_id is not None:
-        settle(tx, incident, fix_id, FixStatus.REFUSED, reason)
-    else:  # before there was a row of it
-        record(tx, incident, "fix", after=FixStatus.REFUSED, reason=reason)
+        return settle(tx, incident, fix_id, FixStatus.REFUSED, reason)
+    record(tx, incident, "fix", after=FixStatus.REFUSED, reason=reason)  # there is no row of it
+    return False
+
+
+def _too_often(tx: Transaction, incident: Incident) -> bool:
     return bool(tx.one("refusals", incident_id=incident.id)["refused"] >= REFUSALS)
+
+
+def _leave_to_person(services: Services, tx: Transaction, incident: Incident) -> Incident:
+    """Back to where the incident stood: it waits for people, or is looked at again."""
+    decision = tx.maybe("decision", id=incident.decision_id)
+    if decision is not None and decision["action"] == Action.WAIT:
+        after = move(tx, incident, "start_again")
+    else:
+        after = move(tx, incident, "advance", next=Stage.WATCH)
+    tell(services, tx, after, Happening.UPDATED)
+    return after

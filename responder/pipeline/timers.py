@@ -6,6 +6,7 @@ from typing import Any
 
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.incident import Incident, IncidentStatus, ResolvedBy, Stage
+from responder.log import about
 from responder.pipeline.notify import page
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
@@ -24,7 +25,8 @@ def fire_timers(services: Services) -> None:
     Each is leased first, so that one whose effect fails does not hold up the others.
     """
     while (timer := _lease(services)) is not None:
-        with services.store.transaction() as tx:
+        with about(incident=timer["incident_id"]), services.store.transaction() as tx:
+            services.log.info("a timer is due", what=timer["what"])
             incident = lock_incident(tx, timer["incident_id"])
             if tx.run("take_timer", **timer):  # else it was dropped or set anew meanwhile
                 _EFFECTS[timer["what"]](services, tx, incident)
@@ -36,10 +38,18 @@ def _lease(services: Services) -> Mapping[str, Any] | None:
 
 
 def _go_on(services: Services, tx: Transaction, incident: Incident) -> None:
-    """verify, look_again, settle: the walk goes on at the stage where it rests."""
+    """verify, settle: the walk goes on at the stage where it rests."""
     row = tx.maybe("wake_walk", id=incident.id)
     if row is not None:
         enqueue_walk(tx, incident_from_row(row))
+
+
+def _look_again(services: Services, tx: Transaction, incident: Incident) -> None:
+    """The wait is over; at the stage watch it was for the end of a maintenance window."""
+    if incident.stage == Stage.WATCH:
+        nudge(tx, incident)
+    else:
+        _go_on(services, tx, incident)
 
 
 def _unattended(services: Services, tx: Transaction, incident: Incident) -> None:
@@ -79,7 +89,7 @@ def _reopen(services: Services, tx: Transaction, incident: Incident) -> None:
 
 _EFFECTS: Mapping[str, Callable[[Services, Transaction, Incident], None]] = {
     "verify": _go_on,
-    "look_again": _go_on,
+    "look_again": _look_again,
     "settle": _go_on,
     "unattended": _unattended,
     "quiet": _quiet,

@@ -1,8 +1,9 @@
 """A delivery's alerts become incidents: merged, joined, opened, cleared, each with one outcome."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,19 +12,26 @@ from responder.domain.alert import (
     Alert,
     AlertOutcome,
     AlertStatus,
+    Echo,
     Malformed,
     notice_from_json,
 )
 from responder.domain.condition import Condition, merge
 from responder.domain.incident import Incident, IncidentStatus, ResolvedBy
 from responder.domain.notification import Happening
+from responder.log import about
 from responder.pipeline.accept import PAGE_PATIENCE
-from responder.pipeline.notify import page, tell
+from responder.pipeline.notify import bare_resolve, page, tell
+from responder.pipeline.people import hear
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
 from responder.runbook.catalogue import Identity
 from responder.store import Transaction
 from responder.store.incidents import incident_from_row, lock_incident
+
+#: A page that is so late was not late by our doing; `_page_due_at` says what is done then.
+LATE = timedelta(seconds=3)
+LATE_PATIENCE = timedelta(seconds=2.5)
 
 
 @dataclass
@@ -50,15 +58,15 @@ def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
 
     hurry: do not wait long for locks, a page depends on it; then StoreAway.
     """
-    with services.store.transaction() as tx:
+    with about(delivery=delivery_id), services.store.transaction() as tx:
         if hurry:
             tx.run("hurry")
         row = tx.maybe("lock_delivery", id=delivery_id)
         if row is None:
             return False
-        notices = [notice_from_json(plain) for plain in row["notices"]]
-        page_due_at = row["page_due_at"] or row["received_at"] + PAGE_PATIENCE
-        batch = _Batch(services, tx, row["source"], row["received_at"], page_due_at)
+        told = [notice_from_json(plain) for plain in row["notices"]]
+        notices = [notice for notice in told if not isinstance(notice, Echo)]
+        batch = _Batch(services, tx, row["source"], row["received_at"], _page_due_at(tx, row))
         identities = [
             services.catalogue.identify(notice) if isinstance(notice, Alert) else None
             for notice in notices
@@ -68,24 +76,48 @@ def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
             batch.outcomes[index] = _take(batch, notices[index], identities[index])
         _save(batch, delivery_id, notices)
         _clear(batch)
+        for echo in told:
+            if isinstance(echo, Echo):
+                hear(services, tx, batch.source, echo)
         tx.run("finish_delivery", id=delivery_id, received_at=row["received_at"])
+    _log_outcomes(batch, delivery_id)
     return True
+
+
+def _page_due_at(tx: Transaction, row: Mapping[str, Any]) -> datetime:
+    """When the delivery's pages are due. One that is late because our database was away waits a
+    moment longer: whoever accepted it has paged barely, and is about to say so.
+    """
+    due_at: datetime = row["page_due_at"] or row["received_at"] + PAGE_PATIENCE
+    return tx.now + LATE_PATIENCE if due_at < tx.now - LATE else due_at
 
 
 def give_up_triage(services: Services, delivery_id: UUID, why: str) -> None:
     """Triage failed three times on this delivery: its alerts are quarantined, nothing is lost."""
-    with services.store.transaction() as tx:
+    with about(delivery=delivery_id), services.store.transaction() as tx:
         row = tx.maybe("lock_delivery", id=delivery_id)
         if row is None:
             return
         batch = _Batch(services, tx, row["source"], row["received_at"], tx.now)
-        notices = [notice_from_json(plain) for plain in row["notices"]]
+        told = [notice_from_json(plain) for plain in row["notices"]]
+        notices = [notice for notice in told if not isinstance(notice, Echo)]
         batch.outcomes = [(AlertOutcome.QUARANTINED, None, why)] * len(notices)
         _save(batch, delivery_id, notices)
         key = {"id": delivery_id, "received_at": row["received_at"]}
         tx.run("quarantine_delivery", **key, note=why)
         tx.run("finish_delivery", **key)
         tx.record("delivery", batch.actor, f"delivery {delivery_id}", after="quarantined", why=why)
+    services.log.error("triage was given up", delivery=str(delivery_id), why=why)
+
+
+def _log_outcomes(batch: _Batch, delivery_id: UUID) -> None:
+    """Which delivery opened which incidents, and what became of its other alerts."""
+    with about(delivery=delivery_id):
+        counts = Counter(outcome.value for outcome, _, _ in batch.outcomes)
+        batch.services.log.info("triaged", source=batch.source, **counts)
+        for outcome, incident_id, _ in batch.outcomes:
+            if outcome == AlertOutcome.OPENED:
+                batch.services.log.info("incident opened", incident=str(incident_id))
 
 
 def _in_key_order(identities: Sequence[Identity | None]) -> list[int]:
@@ -136,6 +168,8 @@ def _take(
     incident_id = batch.incidents[notice.fingerprint]
     if notice.status == AlertStatus.RESOLVED:
         if not before.firing or after.firing:
+            if incident_id is None and identity.severity.pages:
+                bare_resolve(batch.services, batch.tx, identity.key)
             return AlertOutcome.STALE, incident_id, "nothing was firing that it could end"
         if incident_id:
             batch.cleared.add(incident_id)

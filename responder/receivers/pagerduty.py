@@ -8,8 +8,16 @@ from typing import Any
 from responder.domain import settings
 from responder.domain.notification import Happening, Message
 from responder.domain.secret import SecretMissing
-from responder.receivers.http import Refused, post
-from responder.receivers.receiver import Undelivered
+from responder.outbound import Refused, Undelivered, post
+from responder.receivers.brief import (
+    STILL_LOOKING,
+    causes_of,
+    decided_of,
+    severity_of,
+    summary,
+    title_of,
+)
+from responder.receivers.brief.text import as_json, cut, line, links, mapping, moment, records
 
 #: PagerDuty's own limits.
 MAX_EVENT = 512_000
@@ -25,6 +33,7 @@ _ACTIONS = {
     Happening.UPDATED: "trigger",
     Happening.ACKNOWLEDGED: "acknowledge",
     Happening.RESOLVED: "resolve",
+    Happening.SUMMARY: "trigger",
 }
 _SEVERITIES = {"P0": "critical", "P1": "error", "P2": "warning", "P3": "info"}
 
@@ -36,6 +45,7 @@ class PagerDuty:
         self._receiver = receiver
 
     def deliver(self, message: Message, now: datetime, timeout: float) -> None:
+        assert self._receiver.secret is not None
         try:
             routing_key = self._receiver.secret.value()
         except SecretMissing as missing:
@@ -58,56 +68,68 @@ def encode(message: Message, routing_key: str) -> bytes:
         "dedup_key": message.dedup_key,
     }
     if head["event_action"] != "trigger":
-        return _json(head)
+        return as_json(head)
     encoded = b""
     for details in _details(message):
-        encoded = _json({**head, **_trigger(message.document, details)})
+        encoded = as_json({**head, **_trigger(message, details)})
         if len(encoded) <= MAX_EVENT:
             break
     return encoded
 
 
-def _trigger(document: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
-    incident = document.get("incident") or {}
-    links = _links(document)
-    alert = (document.get("alerts") or [{}])[0]
+def _trigger(message: Message, details: Mapping[str, Any]) -> dict[str, Any]:
+    document = message.document
+    incident = mapping(document.get("incident"))
+    found = _links(document)
+    alert = next(iter(records(document.get("alerts"))), {})
+    many = mapping(document.get("summary"))
+    is_summary = message.happening == Happening.SUMMARY
+    severity = summary.gravest(many) if is_summary else severity_of(incident)
+    target = line(incident.get("target"), MAX_NAME)
     payload = {
-        "summary": _summary(document),
-        "source": _cut(incident.get("target") or incident.get("source") or "responder", MAX_NAME),
-        "severity": _SEVERITIES.get(str(incident.get("severity")), "critical"),
-        "timestamp": incident.get("opened_at"),
-        "component": _cut(incident.get("target"), MAX_NAME),
-        "group": _cut(incident.get("rule"), MAX_NAME),
-        "class": _cut(alert.get("name"), MAX_NAME),
+        "summary": _many(document, severity) if is_summary else _one(document, severity),
+        "source": target or line(incident.get("source"), MAX_NAME) or "responder",
+        "severity": _SEVERITIES.get(severity, "critical"),
+        "timestamp": incident["opened_at"] if moment(incident.get("opened_at")) else None,
+        "component": target,
+        "group": line(incident.get("rule"), MAX_NAME),
+        "class": line(alert.get("name"), MAX_NAME),
         "custom_details": details,
     }
     event = {
         "payload": _without_empty(payload),
-        "links": [{"href": href, "text": name} for name, href in links.items()],
+        "links": [{"href": href, "text": name} for name, href in found.items()],
         "client": "responder",
-        "client_url": links.get("console") or links.get("self"),
+        "client_url": found.get("console") or found.get("self"),
     }
     return _without_empty(event)
 
 
-def _summary(document: Mapping[str, Any]) -> str:
+def _one(document: Mapping[str, Any], severity: str) -> str:
     """A bare page leaves before anything is known, and says so."""
-    incident = document.get("incident") or {}
-    findings = document.get("findings") or [{}]
-    decision = document.get("decision") or {}
-    known = findings[0].get("summary") or decision.get("sentence") or "still looking for the cause"
-    title = incident.get("title") or incident.get("rule") or "incident"
-    summary = f"[{incident.get('severity') or '?'}] {title}: {known}"
-    return _cut(" ".join(summary.split()), MAX_SUMMARY)
+    causes = causes_of(document, MAX_SUMMARY)
+    known = causes[0] if causes else decided_of(document, MAX_SUMMARY) or STILL_LOOKING
+    return cut(f"[{severity}] {title_of(document)}: {known}", MAX_SUMMARY)
+
+
+def _many(document: Mapping[str, Any], severity: str) -> str:
+    told = mapping(document.get("summary"))
+    counted = summary.by_severity(told)
+    link = _links(document).get("self")
+    said = f"[{severity}] {summary.title(told)}" + (f": {counted}" if counted else "")
+    return cut(f"{said}, see {link}" if link else said, MAX_SUMMARY)
 
 
 def _details(message: Message) -> Iterator[dict[str, Any]]:
     """Ever shorter forms of the same details."""
     keys = _keys(message)
+    if message.happening == Happening.SUMMARY:
+        yield _without_empty({**_pick(message.document, "summary", "incidents"), **keys})
+        yield {**keys, "truncated": True}
+        return
     full = _readable(message.document)
     yield _without_empty({**full, **keys})
-    full["diagnosis"] = [{**answer, "rows": None} for answer in full["diagnosis"]]
-    full["diagnosis"] = [_without_empty(answer) for answer in full["diagnosis"]]
+    full["diagnosis"] = [_without_empty({**answer, "rows": None}) for answer in full["diagnosis"]]
     yield _without_empty({**full, **keys, "truncated": True})
     full["rows"] = None
     yield _without_empty({**full, **keys, "truncated": True})
@@ -116,7 +138,7 @@ def _details(message: Message) -> Iterator[dict[str, Any]]:
 
 def _keys(message: Message) -> dict[str, Any]:
     """What leads a person, or a program, to the incident itself."""
-    incident = message.document.get("incident") or {}
+    incident = mapping(message.document.get("incident"))
     names = ("severity", "rule", "target", "key")
     keys = {
         "incident": incident.get("id"),
@@ -124,24 +146,24 @@ def _keys(message: Message) -> dict[str, Any]:
         "dedup_key": message.dedup_key,
         "link": _links(message.document).get("self"),
     }
-    return {name: _cut(value, MAX_TEXT) for name, value in keys.items() if value}
+    return _without_empty({name: line(value, MAX_TEXT) for name, value in keys.items()})
 
 
 def _readable(document: Mapping[str, Any]) -> dict[str, Any]:
     """The cause first, then what can be done about it, then what shows it."""
-    findings = document.get("findings") or []
-    alerts = document.get("alerts") or []
+    findings = records(document.get("findings"))
+    alerts = records(document.get("alerts"))
     return {
         "cause": [finding.get("summary") for finding in findings],
-        "decision": (document.get("decision") or {}).get("sentence"),
+        "decision": mapping(document.get("decision")).get("sentence"),
         "options": [
-            _pick(option, "name", "title", "allowed", "why_not")
-            for option in document.get("options") or []
+            _pick(option, "name", "title", "allowed", "why_not", "caution", "run")
+            for option in records(document.get("options"))
         ],
         "rows": {
             str(finding.get("name")): finding["rows"] for finding in findings if finding.get("rows")
         },
-        "diagnosis": [_answer(answer) for answer in document.get("diagnosis") or []],
+        "diagnosis": [_answer(answer) for answer in records(document.get("diagnosis"))],
         "alerts": [
             _pick(alert, "name", "status", "title", "labels", "starts_at", "ends_at")
             for alert in alerts[:MAX_ALERTS]
@@ -152,19 +174,13 @@ def _readable(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(answer: Mapping[str, Any]) -> dict[str, Any]:
-    error = (answer.get("error") or {}).get("message")
+    error = mapping(answer.get("error")).get("message")
     picked = _pick(answer, "question", "status", "row_count", "rows")
     return _without_empty({**picked, "error": error})
 
 
 def _links(document: Mapping[str, Any]) -> dict[str, str]:
-    """The links that a browser can open, by name."""
-    links = (document.get("links") or {}).items()
-    return {
-        name: href
-        for name, href in list(links)[:MAX_LINKS]
-        if str(href).startswith(("https://", "http://")) and len(href) <= MAX_TEXT
-    }
+    return links(document.get("links"), MAX_LINKS)
 
 
 def _errors(answer: bytes) -> str:
@@ -173,9 +189,9 @@ def _errors(answer: bytes) -> str:
         told = json.loads(answer)
     except (ValueError, RecursionError):
         return "it does not say why"
-    errors = told.get("errors") or told.get("message") if isinstance(told, dict) else None
+    errors = mapping(told).get("errors") or mapping(told).get("message")
     lines = errors if isinstance(errors, list) else [errors or "it does not say why"]
-    return _cut(" ".join("; ".join(map(str, lines)).split()), 500)
+    return line("; ".join(line(each, 500) for each in lines[:20]), 500)
 
 
 def _pick(plain: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -185,12 +201,3 @@ def _pick(plain: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def _without_empty(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Zero and False say something; None and nothing do not."""
     return {name: value for name, value in plain.items() if value not in (None, "", [], {})}
-
-
-def _cut(value: Any, limit: int) -> str:
-    text = str(value or "")
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _json(event: Mapping[str, Any]) -> bytes:
-    return json.dumps(event, ensure_ascii=False, default=str).encode()

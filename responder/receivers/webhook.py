@@ -1,18 +1,13 @@
 """A signed webhook in the format of Standard Webhooks v1: the incident document, as it is."""
 
-import base64
-import hashlib
-import hmac
-import json
 from datetime import datetime
 
 from responder.domain import settings
-from responder.domain.notification import Message
+from responder.domain.notification import Happening, Message
 from responder.domain.secret import SecretMissing
-from responder.receivers.http import Refused, post
-from responder.receivers.receiver import Undelivered
-
-MIN_SECRET_BYTES = 16
+from responder.domain.signing import sign
+from responder.outbound import Refused, Undelivered, post
+from responder.receivers.brief.text import as_json
 
 
 class Webhook:
@@ -23,12 +18,13 @@ class Webhook:
 
     def deliver(self, message: Message, now: datetime, timeout: float) -> None:
         """The same webhook-id at every attempt, a new timestamp at each."""
+        is_summary = message.happening == Happening.SUMMARY
         happened = {
-            "type": f"incident.{message.happening}",
+            "type": "messages.summary" if is_summary else f"incident.{message.happening}",
             "timestamp": now.isoformat(),
             "data": message.document,
         }
-        body = json.dumps(happened, ensure_ascii=False, default=str).encode()
+        body = as_json(happened)
         timestamp = int(now.timestamp())
         headers = {
             "webhook-id": message.id,
@@ -47,6 +43,7 @@ class Webhook:
     def _signatures(self, identifier: str, timestamp: int, body: bytes) -> str:
         """A secret is a file that may be mended at any time, so a wrong one is tried again."""
         secret = self._receiver.secret
+        assert secret is not None
         signatures = []
         try:
             values = secret.values()
@@ -54,28 +51,7 @@ class Webhook:
             raise Undelivered(str(missing), permanent=False) from None
         for reference, value in zip(secret.references, values, strict=True):
             try:
-                signatures.append(sign(value, identifier, timestamp, body))
+                signatures.append(sign(value, identifier, str(timestamp), body))
             except ValueError as error:
                 raise Undelivered(f"{reference}: {error}", permanent=False) from None
         return " ".join(signatures)
-
-
-def sign(secret: str, identifier: str, timestamp: int, body: bytes) -> str:
-    """`v1,` and the base64 of HMAC-SHA256 over id, timestamp and raw body, joined by dots.
-
-    secret: base64, with or without `whsec_`; ValueError, without the secret, when it is not.
-    """
-    signed = b".".join((identifier.encode(), str(timestamp).encode(), body))
-    digest = hmac.digest(_key(secret), signed, hashlib.sha256)
-    return "v1," + base64.b64encode(digest).decode()
-
-
-def _key(secret: str) -> bytes:
-    encoded = secret.strip().removeprefix("whsec_").rstrip("=")
-    try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except ValueError:
-        raise ValueError("the signing secret is not base64; write whsec_<base64>") from None
-    if len(key) < MIN_SECRET_BYTES:
-        raise ValueError(f"the signing secret is shorter than {MIN_SECRET_BYTES} bytes")
-    return key

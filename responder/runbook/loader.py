@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from responder.domain.actor import ROLES
 from responder.domain.duration import parse_duration
 from responder.domain.incident import SEVERITY_LABELS
 from responder.domain.matcher import Matcher, parse_matcher
@@ -162,6 +163,8 @@ def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
         yield f"option {option.name} is automatic, so it needs a statement, not a command to run"
     if option.automatic and option.asks:
         yield f"option {option.name} is automatic, so nobody is there to be asked"
+    if option.role not in ROLES:
+        yield f"option {option.name}: its role must be one of {', '.join(ROLES)}"
     try:
         parse_duration(option.cooldown), option.verify.limit, option.verify.step
     except ValueError as error:

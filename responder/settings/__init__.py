@@ -23,6 +23,13 @@ __all__ = [
     "unreadable_secrets",
 ]
 
+#: What a receiver's secret is called in the file.
+_SECRET_KEYS = {
+    "pagerduty": "routing_key",
+    "pagerduty_notes": "token",
+    "slack": "webhook_url",
+    "email": "password",
+}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -68,7 +75,8 @@ def read(text: str, origin: str) -> Settings:
     if mistakes:
         raise SettingsWrong(origin, mistakes) from None
     routes = loaded.pop("routes", ()) or _default_routes(loaded.get("receivers", {}))
-    return Settings(**loaded, routes=routes)
+    last_resort = loaded.pop("last_resort", {}).get("receivers")
+    return Settings(**loaded, routes=routes, last_resort=last_resort)
 
 
 def _lines(found: Any, key: str = "") -> Iterator[str]:
@@ -91,14 +99,26 @@ def _joined(key: str, part: str | int) -> str:
 def _unknown_receivers(written: Mapping[str, Any]) -> Iterator[str]:
     """On the text as written: a receiver with a mistake in it is still no unknown one."""
     known = _if_is(dict, written.get("receivers"))
-    for index, route in enumerate(_if_is(list, written.get("routes"))):
-        for place, name in enumerate(_if_is(list, _if_is(dict, route).get("receivers"))):
-            if isinstance(name, str) and name not in known:
-                names = ", ".join(known) or "none"
-                yield (
-                    f"routes[{index}].receivers[{place}]: "
-                    f"there is no receiver {name!r}; known are {names}"
-                )
+    names = ", ".join(known) or "none"
+    for key, name in _named_receivers(written):
+        if isinstance(name, str) and name not in known:
+            yield f"{key}: there is no receiver {name!r}; known are {names}"
+    for name, receiver in known.items():
+        if _if_is(dict, receiver).get("fallback") == name:
+            yield f"receivers.{name}.fallback: must be another receiver"
+
+
+def _named_receivers(written: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    lists = [
+        (f"routes[{index}].receivers", _if_is(dict, route).get("receivers"))
+        for index, route in enumerate(_if_is(list, written.get("routes")))
+    ]
+    resort = _if_is(dict, written.get("last_resort")).get("receivers")
+    for key, names in [*lists, ("last_resort.receivers", resort)]:
+        yield from ((f"{key}[{place}]", name) for place, name in enumerate(_if_is(list, names)))
+    for name, receiver in _if_is(dict, written.get("receivers")).items():
+        if "fallback" in _if_is(dict, receiver):
+            yield f"receivers.{name}.fallback", receiver["fallback"]
 
 
 def _if_is(kind: type[Any], value: Any) -> Any:
@@ -106,12 +126,10 @@ def _if_is(kind: type[Any], value: Any) -> Any:
 
 
 def _default_routes(receivers: Mapping[str, Receiver]) -> tuple[Route, ...]:
-    """Pagers wake, webhooks hear of all; the pipeline decides which P2 or P3 is worth waking."""
-    of_type = {
-        kind: tuple(each.name for each in receivers.values() if each.type == kind)
-        for kind in RECEIVER_TYPES
-    }
-    routes = (Route(of_type["pagerduty"], page=True), Route(of_type["webhook"]))
+    """Pagers wake, the others hear of all; the pipeline decides which P2 or P3 is worth waking."""
+    pagers = tuple(each.name for each in receivers.values() if each.type == "pagerduty")
+    others = tuple(each.name for each in receivers.values() if each.type != "pagerduty")
+    routes = (Route(pagers, page=True), Route(others))
     return tuple(route for route in routes if route.receivers)
 
 
@@ -136,10 +154,14 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:
     for name, source in settings.sources.items():
         found.append((f"sources.{name}.bearer", source.bearer))
         found.append((f"sources.{name}.basic.password", source.basic_password))
+        found.append((f"sources.{name}.secret", source.secret))
+        found.append((f"sources.{name}.token", source.token))
     for name, target in settings.targets.items():
         found.append((f"targets.{name}.reading", target.reading))
         found.append((f"targets.{name}.writing", target.writing))
     for name, receiver in settings.receivers.items():
-        key = "routing_key" if receiver.type == "pagerduty" else "secret"
+        key = _SECRET_KEYS.get(receiver.type, "secret")
         found.append((f"receivers.{name}.{key}", receiver.secret))
+    if settings.dead_man is not None:
+        found.append(("dead_man.url", settings.dead_man.url))
     return ((key, secret) for key, secret in found if secret)

@@ -3,32 +3,47 @@
 What is not written keeps the default of the dataclass in `responder.domain.settings`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, post_load, validates_schema
 from marshmallow.validate import Length
 
 from responder.domain.decision import Autonomy
 from responder.domain.secret import Secret
-from responder.domain.settings import Receiver, Route, RuleSettings, Source, Target
+from responder.domain.settings import (
+    DeadMan,
+    Fields,
+    Receiver,
+    Route,
+    RuleSettings,
+    Source,
+    Target,
+)
 from responder.domain.severity import Severity
 from responder.settings.fields import ByType, Items, Keys, Named, Table, Value
 from responder.settings.values import (
     one_of,
+    read_address,
     read_base_url,
     read_bytes,
+    read_count,
     read_duration,
     read_filled_text,
+    read_header,
     read_matcher,
     read_path,
+    read_pattern,
+    read_pointer,
+    read_pointers,
     read_secret,
+    read_server,
     read_switch,
     read_text,
     read_url,
+    read_waiting,
+    read_word,
 )
-
-SOURCE_TYPES = ("alertmanager",)
 
 _FILLED = Length(min=1, error="must not be empty")
 
@@ -44,22 +59,100 @@ def _no_twins(words: Mapping[str, Severity]) -> None:
 
 
 class SourceKeys(Keys):
-    type = Value(one_of(SOURCE_TYPES), required=True)
-    bearer = Value(read_secret)
-    basic = Table(BasicKeys)
+    """What each source may say, whatever its type."""
+
+    type = Value(read_text)
     severity = Named(Value(one_of(Severity)), attribute="severities", validate=_no_twins)
     labels = Named(Value(read_text))
-
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def check_credentials(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
-        if "bearer" not in original and "basic" not in original:
-            raise ValidationError("needs bearer or basic: without, anybody could send alerts")
+    wait = Value(read_waiting)
+    per_minute = Value(read_count)
 
     @post_load
     def lift(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         data.update(data.pop("basic", {}))
         words = data.pop("severities", {})
         return {**data, "severities": {word.strip().lower(): words[word] for word in words}}
+
+
+class CredentialKeys(SourceKeys):
+    """Senders that show a credential."""
+
+    bearer = Value(read_secret)
+    basic = Table(BasicKeys)
+    proofs: ClassVar[Sequence[str]] = ("bearer", "basic")
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def check_credentials(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
+        if not any(proof in original for proof in self.proofs):
+            proofs = f"{', '.join(self.proofs[:-1])} or {self.proofs[-1]}"
+            raise ValidationError(f"needs {proofs}: without, anybody could send alerts")
+
+
+class AlertmanagerKeys(CredentialKeys):
+    pass
+
+
+class GrafanaKeys(CredentialKeys):
+    secret = Value(read_secret)
+    signature_header = Value(read_header, load_default="X-Grafana-Alerting-Signature")
+    timestamp_header = Value(read_header)
+    proofs = ("bearer", "basic", "secret")
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_timestamp(self, data: Any, **kwargs: Any) -> None:
+        if "timestamp_header" in data and "secret" not in data:
+            raise ValidationError("is of no use without secret", "timestamp_header")
+
+
+class PagerdutySourceKeys(SourceKeys):
+    secret = Value(read_secret, required=True)
+    title_pattern = Value(read_pattern)
+    token = Value(read_secret)
+    url = Value(read_base_url, load_default="https://api.pagerduty.com")
+
+
+class FieldsKeys(Keys):
+    """JSON pointers into what a generic sender posts."""
+
+    alerts = Value(read_pointer)
+    id = Value(read_pointers)
+    name = Value(read_pointers)
+    title = Value(read_pointers)
+    status = Value(read_pointers)
+    severity = Value(read_pointers)
+    service = Value(read_pointers)
+    fingerprint = Value(read_pointers)
+    starts_at = Value(read_pointers)
+    ends_at = Value(read_pointers)
+    link = Value(read_pointers)
+    labels = Named(Value(read_pointers))
+    resolved = Items(Value(read_word), validate=_FILLED)
+    firing = Items(Value(read_word), validate=_FILLED)
+    ignored = Items(Value(read_word), validate=_FILLED)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Fields:
+        return Fields(**data)
+
+
+class GenericKeys(CredentialKeys):
+    secret = Value(read_secret)
+    fields_ = Table(FieldsKeys, required=True, data_key="fields", attribute="fields")
+    proofs = ("bearer", "basic", "secret")
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_name(self, data: Any, **kwargs: Any) -> None:
+        if not data["fields"].name and "alertname" not in data.get("labels", {}):
+            raise ValidationError("needs fields.name, or labels.alertname for all of them")
+
+
+SOURCES = {
+    "alertmanager": Table(AlertmanagerKeys),
+    "grafana": Table(GrafanaKeys),
+    "pagerduty": Table(PagerdutySourceKeys),
+    "generic": Table(GenericKeys),
+}
+SOURCE_TYPES = tuple(SOURCES)
 
 
 class HttpKeys(Keys):
@@ -84,19 +177,56 @@ class TargetKeys(Keys):
         return data
 
 
-class PagerdutyKeys(Keys):
+class ReceiverKeys(Keys):
+    """What each receiver may say, whatever its type."""
+
     type = Value(read_text)
+    per_minute = Value(read_count)
+    fallback = Value(read_text)
+
+
+class PagerdutyKeys(ReceiverKeys):
     routing_key = Value(read_secret, required=True, attribute="secret")
     url = Value(read_base_url, load_default="https://events.pagerduty.com")
+    per_minute = Value(read_count, load_default=100)
 
 
-class WebhookKeys(Keys):
-    type = Value(read_text)
+class PagerdutyNotesKeys(ReceiverKeys):
+    token = Value(read_secret, required=True, attribute="secret")
+    sender = Value(read_address, required=True, data_key="from")
+    url = Value(read_base_url, load_default="https://api.pagerduty.com")
+
+
+class SlackKeys(ReceiverKeys):
+    webhook_url = Value(read_secret, required=True, attribute="secret")
+
+
+class EmailKeys(ReceiverKeys):
+    server = Value(read_server, required=True, attribute="url")
+    security = Value(one_of(("starttls", "tls", "none")), load_default="starttls")
+    user = Value(read_filled_text)
+    password = Value(read_secret, attribute="secret")
+    sender = Value(read_address, required=True, data_key="from")
+    to = Items(Value(read_address), required=True, validate=_FILLED)
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def check_login(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
+        if ("user" in original) != ("password" in original):
+            raise ValidationError("needs both user and password, or neither")
+
+
+class WebhookKeys(ReceiverKeys):
     url = Value(read_url, required=True)
     secret = Value(read_secret, required=True)
 
 
-RECEIVERS = {"pagerduty": Table(PagerdutyKeys), "webhook": Table(WebhookKeys)}
+RECEIVERS = {
+    "pagerduty": Table(PagerdutyKeys),
+    "pagerduty_notes": Table(PagerdutyNotesKeys),
+    "slack": Table(SlackKeys),
+    "email": Table(EmailKeys),
+    "webhook": Table(WebhookKeys),
+}
 RECEIVER_TYPES = tuple(RECEIVERS)
 
 
@@ -115,6 +245,19 @@ class RuleKeys(Keys):
     autonomy = Value(one_of(Autonomy))
 
 
+class LastResortKeys(Keys):
+    receivers = Items(Value(read_text), required=True, validate=_FILLED)
+
+
+class DeadManKeys(Keys):
+    url = Value(read_secret, required=True)
+    every = Value(read_duration)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> DeadMan:
+        return DeadMan(**data)
+
+
 class FileKeys(Keys):
     database = Value(read_secret, load_default=Secret(("env:DATABASE_URL",)))
     token_keys = Value(read_secret, load_default=Secret(("file:responder-keys.json",)))
@@ -125,8 +268,10 @@ class FileKeys(Keys):
     reopen_after = Value(read_duration)
     resolve_after_quiet = Value(read_duration)
     max_body = Value(read_bytes)
-    sources = Named(Table(SourceKeys), make=Source)
+    sources = Named(ByType(SOURCES), make=Source)
     targets = Named(Table(TargetKeys), make=Target)
     receivers = Named(ByType(RECEIVERS), make=Receiver)
     routes = Items(Table(RouteKeys))
+    last_resort = Table(LastResortKeys)
+    dead_man = Table(DeadManKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

@@ -12,6 +12,11 @@ from responder.domain.secret import Secret
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f]+")
 _URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?")
 _PATH = re.compile(r"/[!-~]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_POINTER = re.compile(r"(/([^~/]|~[01])*)*")
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
+_SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+MAX_WAIT = timedelta(seconds=30)
 
 Word = TypeVar("Word", bound=str)
 
@@ -79,6 +84,64 @@ def read_base_url(value: object) -> str:
     if "?" in url or "#" in url:
         raise ValueError('must be like "https://host/path", with nothing behind the path')
     return url.rstrip("/")
+
+
+def read_count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError("must be a whole number above 0, without quotes")
+    return value
+
+
+def read_waiting(value: object) -> timedelta:
+    """How long a sender may wait for the answer; longer would block those that come after it."""
+    duration = read_duration(value)
+    if duration > MAX_WAIT:
+        raise ValueError("must be at most 30s")
+    return duration
+
+
+def read_header(value: object) -> str:
+    if not isinstance(value, str) or not _HEADER.fullmatch(value):
+        raise ValueError('must be the name of a header, such as "X-Signature"')
+    return value
+
+
+def read_pattern(value: object) -> re.Pattern[str]:
+    try:
+        return re.compile(read_filled_text(value))
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+
+
+def read_pointer(value: object) -> str:
+    if not isinstance(value, str) or not _POINTER.fullmatch(value):
+        raise ValueError('must be a JSON pointer, such as "/monitor/name" or "" for the whole')
+    return value
+
+
+def read_pointers(value: object) -> tuple[str, ...]:
+    """One pointer or several."""
+    written = value if isinstance(value, list) else [value]
+    if not written:
+        raise ValueError("must not be empty; write one JSON pointer or several")
+    return tuple(read_pointer(each) for each in written)
+
+
+def read_word(value: object) -> str:
+    return read_filled_text(value).strip().lower()
+
+
+def read_address(value: object) -> str:
+    """An address of e-mail; it stands in headers, so nothing in it may end a line."""
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise ValueError('must be an address such as "on-call@example.com"')
+    return value
+
+
+def read_server(value: object) -> str:
+    if not isinstance(value, str) or not _SERVER.fullmatch(value):
+        raise ValueError('must be like "smtp.example.com:587"')
+    return value
 
 
 def read_path(value: object) -> str:

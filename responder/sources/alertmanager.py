@@ -9,18 +9,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from responder.domain.alert import Alert, AlertStatus, Malformed, fingerprint
+from responder.domain.alert import Alert, AlertStatus, Malformed, Notice, fingerprint
 from responder.domain.settings import Source
 from responder.domain.severity import read_severity
 from responder.sources import credentials
 from responder.sources.adapter import NotUnderstood, Request
-from responder.sources.payload import cut, link, moment, text
-
-MAX_LABELS = 100
-MAX_LABEL_VALUE = 2_000
-MAX_ANNOTATION = 10_000
-MAX_TITLE = 300
-MAX_FINGERPRINT = 200
+from responder.sources.payload import (
+    MAX_ANNOTATION,
+    MAX_FINGERPRINT,
+    MAX_LABEL_VALUE,
+    MAX_LABELS,
+    cut,
+    first,
+    link,
+    members,
+    moment,
+    one_line,
+    text,
+    texts,
+)
 
 
 class _Broken(Exception):
@@ -42,33 +49,34 @@ class Alertmanager:
     def authenticate(self, request: Request, source: Source) -> None:
         credentials.check(request, source)
 
-    def delivery_key(self, request: Request, payload: Any) -> str | None:
+    def delivery_key(self, request: Request, payload: Any, source: Source) -> str | None:
         return None  # it has none, and equal bodies may be different notices
 
-    def parse(self, payload: Any, source: Source, received: datetime) -> list[Alert | Malformed]:
-        if not isinstance(payload, dict) or not isinstance(payload.get("alerts"), list):
-            raise NotUnderstood("there is no list `alerts`, so it is not Alertmanager's webhook")
-        envelope = _Envelope(
-            status=payload.get("status"),
-            labels={
-                **_texts(payload.get("groupLabels")),
-                **_texts(payload.get("commonLabels")),
-            },
-            annotations=_texts(payload.get("commonAnnotations")),
-        )
-        return [_notice(element, envelope, source, received) for element in payload["alerts"]]
+    def parse(self, payload: Any, source: Source, at: datetime) -> list[Notice]:
+        return read_group(payload, source, at)
 
 
-def _notice(
-    element: Any, envelope: _Envelope, source: Source, received: datetime
-) -> Alert | Malformed:
+def read_group(payload: Any, source: Source, at: datetime) -> list[Notice]:
+    """A notice for each element of `alerts`, in this order; NotUnderstood without such a list."""
+    elements = members(payload).get("alerts")
+    if not isinstance(elements, list):
+        raise NotUnderstood("there is no list `alerts`, so it is no group of alerts")
+    envelope = _Envelope(
+        status=payload.get("status"),
+        labels={**texts(payload.get("groupLabels")), **texts(payload.get("commonLabels"))},
+        annotations=texts(payload.get("commonAnnotations")),
+    )
+    return [_notice(element, envelope, source, at) for element in elements]
+
+
+def _notice(element: Any, envelope: _Envelope, source: Source, at: datetime) -> Notice:
     try:
-        return _alert(element, envelope, source, received)
+        return _alert(element, envelope, source, at)
     except _Broken as broken:
         return Malformed(str(broken))
 
 
-def _alert(element: Any, envelope: _Envelope, source: Source, received: datetime) -> Alert:
+def _alert(element: Any, envelope: _Envelope, source: Source, at: datetime) -> Alert:
     if not isinstance(element, dict):
         raise _Broken("the alert is not an object")
     own_labels = _labels(element, envelope)
@@ -77,19 +85,19 @@ def _alert(element: Any, envelope: _Envelope, source: Source, received: datetime
     }
     annotations = {
         name: cut(value, MAX_ANNOTATION)
-        for name, value in {**envelope.annotations, **_texts(element.get("annotations"))}.items()
+        for name, value in {**envelope.annotations, **texts(element.get("annotations"))}.items()
     }
     ends_at = moment(element.get("endsAt"))
-    word = _first(labels, "severity", "level", "priority") or None
+    word = first(labels, "severity", "level", "priority") or None
     return Alert(
         source=source.name,
         fingerprint=_fingerprint(element, own_labels),
-        status=_status(element.get("status") or envelope.status, ends_at, received),
+        status=_status(element.get("status") or envelope.status, ends_at, at),
         name=labels["alertname"],
         title=_title(labels, annotations),
-        service=_first(labels, "service", "job", "app"),
+        service=first(labels, "service", "job", "app"),
         labels=labels,
-        starts_at=moment(element.get("startsAt")) or received,
+        starts_at=moment(element.get("startsAt")),
         ends_at=ends_at,
         severity_word=word,
         severity=read_severity(word, source.severities) if word else None,
@@ -106,19 +114,12 @@ def _labels(element: Mapping[str, Any], envelope: _Envelope) -> dict[str, str]:
     for name, value in told.items():
         if text(value) is None:
             raise _Broken(f"the label {cut(name, 100)!r} is neither text nor a number")
-    labels = {**envelope.labels, **_texts(told)}
+    labels = {**envelope.labels, **texts(told)}
     if len(labels) > MAX_LABELS:
         raise _Broken(f"there are {len(labels)} labels; at most {MAX_LABELS} are taken")
     if not labels.get("alertname", "").strip():
         raise _Broken("there is no label `alertname`" if labels else "there are no labels")
     return labels
-
-
-def _texts(told: Any) -> dict[str, str]:
-    """The names that have a text; an empty one means in Prometheus that it is not there."""
-    if not isinstance(told, dict):
-        return {}
-    return {name: value for name, raw in told.items() if (value := text(raw))}
 
 
 def _fingerprint(element: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -127,9 +128,9 @@ def _fingerprint(element: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     return told if told and len(told) <= MAX_FINGERPRINT else fingerprint(labels)
 
 
-def _status(told: Any, ends_at: datetime | None, received: datetime) -> AlertStatus:
+def _status(told: Any, ends_at: datetime | None, at: datetime) -> AlertStatus:
     if told in (None, ""):
-        ended = ends_at is not None and ends_at <= received
+        ended = ends_at is not None and ends_at <= at
         return AlertStatus.RESOLVED if ended else AlertStatus.FIRING
     try:
         return AlertStatus(str(told).strip().lower())
@@ -139,18 +140,12 @@ def _status(told: Any, ends_at: datetime | None, received: datetime) -> AlertSta
 
 def _title(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
     described = annotations.get("description", "").strip().partition("\n")[0]
-    where = _first(labels, "instance", "service")
-    title = (
-        _first(annotations, "summary", "title", "message")
+    where = first(labels, "instance", "service")
+    return one_line(
+        first(annotations, "summary", "title", "message")
         or described
         or ": ".join(part for part in (labels["alertname"], where) if part)
     )
-    return cut(" ".join(title.split()), MAX_TITLE)
-
-
-def _first(texts: Mapping[str, str], *names: str) -> str:
-    """The first text that is there and says something, else empty."""
-    return next((found for name in names if (found := texts.get(name, "").strip())), "")
 
 
 def _links(element: Mapping[str, Any], annotations: Mapping[str, str]) -> dict[str, str]:

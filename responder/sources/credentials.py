@@ -1,12 +1,21 @@
-"""Bearer and basic credentials, for senders that cannot sign what they send."""
+"""What proves who sent a request: bearer or basic credentials, and HMAC signatures."""
 
 import base64
 import binascii
 import hmac
+import re
+from collections.abc import Iterable
 
 from responder.domain.secret import Secret
 from responder.domain.settings import Source
 from responder.sources.adapter import Request, Unauthenticated
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+def is_configured(source: Source) -> bool:
+    """Whether `check` has anything to compare with."""
+    return source.bearer is not None or source.basic_password is not None
 
 
 def check(request: Request, source: Source) -> None:
@@ -14,7 +23,7 @@ def check(request: Request, source: Source) -> None:
 
     Only the secret of the scheme that was used is read, so SecretMissing says what matters.
     """
-    if source.bearer is None and source.basic_password is None:
+    if not is_configured(source):
         raise Unauthenticated(f"no credential is configured for source {source.name!r}")
     scheme, _, given = request.headers.get("authorization", "").strip().partition(" ")
     match scheme.lower():
@@ -28,6 +37,17 @@ def check(request: Request, source: Source) -> None:
             raise Unauthenticated("the Authorization header has a scheme that is not configured")
     if not opens:
         raise Unauthenticated("the credential is not one of the live ones")
+
+
+def check_signature(given: Iterable[str], message: bytes, secret: Secret) -> None:
+    """Unauthenticated unless one of these is the hex HMAC-SHA256 of it with a live secret.
+
+    Hex in lower case, as all senders write it: what is accepted has one form only.
+    """
+    right = [hmac.digest(key.encode(), message, "sha256").hex() for key in secret.values()]
+    tried = [each for each in given if _HEX.fullmatch(each)]
+    if not any([hmac.compare_digest(each, known) for each in tried for known in right]):
+        raise Unauthenticated("the signature is missing or not made with a live secret")
 
 
 def _opens_basic(given: str, user: str, password: Secret) -> bool:

@@ -2,13 +2,21 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from responder.sources.adapter import Unreadable
+from responder.sources.adapter import NotUnderstood, Unreadable
 
 #: The deepest real payload seen has 6 levels.
 MAX_DEPTH = 64
+#: What is kept of one alert; a longer text is cut.
+MAX_LABELS = 100
+MAX_LABEL_VALUE = 2_000
+MAX_ANNOTATION = 10_000
+MAX_TITLE = 300
+MAX_FINGERPRINT = 200
+_MAX_DIGITS = 4_000
 _TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 
 #: PostgreSQL's jsonb refuses NUL, and a lone surrogate cannot be written as UTF-8; in valid
@@ -22,20 +30,25 @@ _LINK = re.compile(r"""https?://[^\s\x00-\x1f\x7f<>"']{1,2000}""", re.IGNORECASE
 def read_json(body: bytes) -> Any:
     """The payload with every text storable: NUL and lone surrogates become U+FFFD.
 
-    Unreadable when it is not UTF-8, not JSON, or nested deeper than MAX_DEPTH. NaN and Infinity,
-    which some senders write though JSON has no such words, become texts.
+    Unreadable when it is not UTF-8 or not JSON, NotUnderstood when it is nested deeper than
+    MAX_DEPTH. NaN and Infinity, which some senders write though JSON has no such words, and
+    numbers of more digits than Python reads become texts.
     """
     try:
         written = body.decode("utf-8-sig")
-        payload = json.loads(written, parse_constant=str)
+        payload = json.loads(written, parse_constant=str, parse_int=_whole)
     except UnicodeDecodeError:
         raise Unreadable("the body is not UTF-8") from None
     except RecursionError:
-        raise Unreadable(_TOO_DEEP) from None
+        raise NotUnderstood(_TOO_DEEP) from None
     except ValueError as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
     _refuse_depth(payload)
     return _storable(payload) if _SUSPECT_ESCAPE.search(written) else payload
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
 
 def _refuse_depth(payload: Any) -> None:
@@ -44,7 +57,7 @@ def _refuse_depth(payload: Any) -> None:
         level = [element for container in level for element in _containers(container)]
         if not level:
             return
-    raise Unreadable(_TOO_DEEP)
+    raise NotUnderstood(_TOO_DEEP)
 
 
 def _containers(container: Any) -> list[Any]:
@@ -73,6 +86,21 @@ def text(value: Any) -> str | None:
     return str(value) if isinstance(value, int | float) else None
 
 
+def texts(told: Any) -> dict[str, str]:
+    """The names that have a text; an empty one means in Prometheus that it is not there."""
+    return {name: value for name, raw in members(told).items() if (value := text(raw))}
+
+
+def members(value: Any) -> Mapping[str, Any]:
+    """What an object holds; nothing when it is no object."""
+    return value if isinstance(value, dict) else {}
+
+
+def first(told: Mapping[str, str], *names: str) -> str:
+    """The first text that is there and says something, else empty."""
+    return next((found for name in names if (found := told.get(name, "").strip())), "")
+
+
 def moment(value: Any) -> datetime | None:
     """An ISO 8601 time in UTC, naive ones taken for UTC; None when absent, zero or no time."""
     try:
@@ -86,6 +114,11 @@ def moment(value: Any) -> datetime | None:
 def link(value: Any) -> str | None:
     """The value if it is an http or https address, else None."""
     return value if isinstance(value, str) and _LINK.fullmatch(value) else None
+
+
+def one_line(value: str, limit: int = MAX_TITLE) -> str:
+    """A title: its words with one space between, cut."""
+    return cut(" ".join(value.split()), limit)
 
 
 def cut(value: str, limit: int) -> str:

@@ -1,5 +1,6 @@
 """The job engine: the names of its queues and tasks. A job carries an id, our tables the truth."""
 
+from datetime import timedelta
 from typing import Any
 
 import procrastinate
@@ -12,6 +13,8 @@ WALK = "walk"
 #: A quarter of a worker's slots serve this queue alone, for P0 and P1.
 URGENT = "urgent"
 NORMAL = "normal"
+#: A worker that was not heard of for this long is dead; its jobs go to another one.
+DEAD_AFTER = timedelta(seconds=8)
 
 #: Enqueues on our own connections, inside our transactions; it never opens one itself.
 _enqueuing = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())

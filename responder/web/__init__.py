@@ -3,10 +3,14 @@
 from flask import Flask
 
 from responder.pipeline.services import Services
-from responder.web.api import api
+from responder.web.api import SUBJECTS
+from responder.web.headers import harden
 from responder.web.health import health
+from responder.web.lines import name_subjects
+from responder.web.openapi import describe, pages
 from responder.web.problems import install
 from responder.web.tokens import TokenKeys
+from responder.web.waiting import Waiting
 from responder.web.webhooks import webhooks
 
 
@@ -17,8 +21,12 @@ def create_app(services: Services) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body + 1
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["responder"] = services
+    app.extensions["responder.waiting"] = Waiting()
     app.extensions["responder.token_keys"] = TokenKeys(services.settings.token_keys)
     install(app)
-    for blueprint in (webhooks, api, health):
+    harden(app)
+    name_subjects(app)
+    for blueprint in (webhooks, health, pages):
         app.register_blueprint(blueprint)
+    describe(app, SUBJECTS)
     return app

@@ -1,14 +1,33 @@
 """gunicorn's settings: threads in a few processes; connections begin after the fork."""
 
+import logging
 import os
+import re
+import shutil
 from typing import Any
 
-from responder.pipeline.pages import watches
+from responder.log import STANDARD, configure
+from responder.pipeline.pages import web_watches
+from responder.web.waiting import THREADS
+
+
+def _without_what_was_sent(record: logging.LogRecord) -> bool:
+    """gunicorn repeats what it cannot read of a request; a credential may stand in that."""
+    record.msg = re.sub(r"(Invalid request from [^'\"]*).*", r"\1...", str(record.msg), flags=re.S)
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            each.partition("?")[0] if isinstance(each, str) else each for each in record.args
+        )
+    return True
+
+
+configure()
+logging.getLogger("gunicorn.error").addFilter(_without_what_was_sent)
 
 wsgi_app = "responder.web.wsgi:create()"
 worker_class = "gthread"
 workers = int(os.environ.get("RESPONDER_WEB_WORKERS", "2"))
-threads = 4
+threads = THREADS
 keepalive = 5
 timeout = 30
 graceful_timeout = 30
@@ -17,13 +36,15 @@ reuse_port = True
 #: Its default is one path for all gunicorns of a user.
 control_socket_disable = True
 accesslog = None
+logconfig_dict = STANDARD
 
 
 def post_worker_init(worker: Any) -> None:
     """Connect now: a pool that was opened before the fork would be shared and broken."""
     services = worker.wsgi.extensions["responder"]
     services.store.open()
-    worker.responder_watches = watches(services)
+    services.lifeline.open()
+    worker.responder_watches = web_watches(services)
     for watch in worker.responder_watches:
         watch.start()
 
@@ -34,4 +55,13 @@ def worker_exit(_: Any, worker: Any) -> None:
     for watch in running:
         watch.stop()
     if running:
-        worker.wsgi.extensions["responder"].store.close()
+        services = worker.wsgi.extensions["responder"]
+        services.lifeline.close()
+        services.store.close()
+
+
+def on_exit(_: Any) -> None:
+    """What the processes counted together ends with them; `responder serve` made the folder."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from typing import Any
 
 from flask import Flask, Response, jsonify
@@ -9,8 +10,8 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from responder.domain.secret import SecretMissing
-from responder.pipeline.accept import UnknownSource
-from responder.sources import NotUnderstood, Unauthenticated, Unreadable
+from responder.pipeline.accept import Overloaded, UnknownSource
+from responder.sources import NotUnderstood, TooLarge, Unauthenticated, Unreadable
 from responder.store import StoreAway
 
 #: How long a sender is asked to wait when we cannot keep its delivery.
@@ -35,9 +36,34 @@ REASONS = {
     "wrong_parameters": 400,
     "not_understood": 422,
     "too_large": 413,
+    "wrong_media_type": 415,
     "conflict": 409,
+    "stale": 409,
+    "not_possible": 409,
+    "key_reused": 422,
+    "overloaded": 503,
     "unavailable": 503,
     "http": 0,
+}
+
+#: What a caller reads of them in the documentation; one sentence a reason.
+SENTENCES = {
+    "unauthenticated": "There is no valid credential in the request.",
+    "forbidden": "The token's role may not do this.",
+    "not_found": "There is no such thing, or no such path.",
+    "unknown_source": "No source of this name is configured.",
+    "not_json": "The body is not JSON that we can read.",
+    "wrong_parameters": "A parameter is missing, unknown or wrong; `errors` says which.",
+    "not_understood": "The body is JSON, but not of the shape that the source sends.",
+    "too_large": "The body is longer than `max_body`.",
+    "wrong_media_type": "The body is not declared as `application/json`.",
+    "conflict": "What was asked for does not fit what is there by now.",
+    "stale": "The decision that was looked at does not stand any more; see `difference`.",
+    "not_possible": "It cannot be done here, now or at all; `detail` says why.",
+    "key_reused": "Another request was made under this Idempotency-Key.",
+    "overloaded": "The source has sent more than its `per_minute`; send it again.",
+    "unavailable": "Nothing was kept or changed; ask again after `Retry-After` seconds.",
+    "http": "Any other answer of HTTP's own, such as 405; `title` and `detail` say more.",
 }
 
 
@@ -70,6 +96,8 @@ def install(app: Flask) -> None:
         NotUnderstood: partial(_of, 422, "not_understood"),
         UnknownSource: _unknown_source,
         ValidationError: _wrong_parameters,
+        TooLarge: partial(_of, 413, "too_large"),
+        Overloaded: _overloaded,
         StoreAway: _away,
         SecretMissing: _away,
         HTTPException: _http,
@@ -86,6 +114,12 @@ def _unknown_source(_: UnknownSource) -> Response:
     return problem(404, "unknown_source", "no source of this name is configured")
 
 
+def _overloaded(error: Overloaded) -> Response:
+    response = problem(503, "overloaded", str(error))
+    response.headers["Retry-After"] = str(ceil(error.retry_after))
+    return response
+
+
 def _wrong_parameters(error: ValidationError) -> Response:
     return problem(400, "wrong_parameters", "see errors", errors=error.messages)
 
@@ -97,4 +131,7 @@ def _away(_: Exception) -> Response:
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
     reason = next((name for name, code in REASONS.items() if code == status), "http")
-    return problem(status, reason, error.description or error.name)
+    response = problem(status, reason, error.description or error.name)
+    for name, value in error.get_headers():  # such as Allow
+        response.headers.setdefault(name, value)
+    return response

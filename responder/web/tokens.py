@@ -1,4 +1,7 @@
-"""JWTs of our own: EdDSA keys in a file, roles viewer < operator < admin."""
+"""JWTs of our own: EdDSA keys in a file, roles viewer < operator < admin.
+
+A token opens until it expires; one that was revoked opens nothing any more, on any host.
+"""
 
 import base64
 import json
@@ -13,12 +16,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import current_app, g, request
 
-from responder.domain.actor import Actor, ActorKind
+from responder.domain.actor import ROLES, Actor, ActorKind, may
 from responder.domain.secret import Secret
+from responder.pipeline.services import Services
 from responder.web.problems import Problem
 
 ISSUER = "responder"
-ROLES = ("viewer", "operator", "admin")
 _ALGORITHM = "EdDSA"
 _REQUIRED = ["exp", "iat", "sub", "aud", "iss", "jti", "role"]
 P = ParamSpec("P")
@@ -31,10 +34,11 @@ class KeyFileWrong(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls, with which role."""
+    """Who calls, with which role and which token."""
 
     name: str
     role: str
+    token_id: UUID
 
     @property
     def actor(self) -> Actor:
@@ -83,7 +87,10 @@ class TokenKeys:
             raise Problem(401, "unauthenticated", f"the token is not valid: {error}") from None
         if claims["role"] not in ROLES:
             raise Problem(401, "unauthenticated", "the token names no role of ours")
-        return Caller(claims["sub"], claims["role"])
+        try:
+            return Caller(claims["sub"], claims["role"], UUID(claims["jti"]))
+        except ValueError:
+            raise Problem(401, "unauthenticated", "the token's id is none of ours") from None
 
     def _keys(self) -> dict[str, Ed25519PrivateKey]:
         keys: dict[str, Ed25519PrivateKey] = {}
@@ -134,7 +141,8 @@ def require(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if scheme.lower() != "bearer" or not token:
                 raise Problem(401, "unauthenticated", "send Authorization: Bearer <token>")
             caller = _token_keys().caller(token.strip())
-            if ROLES.index(caller.role) < ROLES.index(role):
+            _check_revoked(caller)
+            if not may(caller.role, role):
                 raise Problem(403, "forbidden", f"this needs the role {role}")
             g.caller = caller
             return view(*args, **kwargs)
@@ -142,6 +150,14 @@ def require(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return guarded
 
     return decorate
+
+
+def _check_revoked(caller: Caller) -> None:
+    """Asked at each request, so that a revocation holds from the very next one."""
+    services: Services = current_app.extensions["responder"]
+    with services.store.transaction() as tx:
+        if tx.one("token_revoked", id=caller.token_id)["revoked"]:
+            raise Problem(401, "unauthenticated", "the token was revoked")
 
 
 def _token_keys() -> TokenKeys:

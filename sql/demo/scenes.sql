@@ -43,3 +43,39 @@ WHERE status = 'failed';
 -- name: counts
 -- How many items are in which status.
 SELECT status, count(*) AS count FROM shopify_sync_queue GROUP BY status;
+
+-- name: open_breaker
+-- JustTCG does not answer, so the function that syncs its catalogue opens its breaker and refuses.
+INSERT INTO system_logs (level, message, context, created_at)
+SELECT level, message,
+    jsonb_build_object('function', 'catalog-sync-justtcg', 'game', 'pokemon', 'api', 'justtcg'),
+    now() - ago
+FROM (
+    SELECT 'error', 'justtcg did not answer within 10 s: timeout', interval '10 seconds' * n
+    FROM generate_series(2, 6) n
+    UNION ALL VALUES
+        ('warn', 'Circuit breaker opened after 5 failures in a row: justtcg', interval '15 seconds'),
+        ('error', 'Circuit breaker is open: justtcg did not answer within 10 s', interval '4 seconds')
+) lines (level, message, ago);
+
+-- name: refuse_call
+-- Another call meets the open breaker.
+INSERT INTO system_logs (level, message, context) VALUES (
+    'error', 'Circuit breaker is open: justtcg did not answer within 10 s',
+    '{"function": "catalog-sync-justtcg", "game": "pokemon", "api": "justtcg"}');
+
+-- name: close_breaker
+-- JustTCG answers again: the breaker closed by itself, and the sync went through.
+INSERT INTO system_logs (level, message, context)
+SELECT 'info', message, '{"function": "catalog-sync-justtcg", "game": "pokemon", "api": "justtcg"}'
+FROM unnest(ARRAY[
+    'Circuit breaker changed from HALF_OPEN to CLOSED: justtcg', 'catalog sync finished']) message;
+
+-- name: slow_statements
+-- A page of 25 cards looks each one up by its SKU and counts its lot, without an index, from a disk
+-- that takes its time: a second and more, in all.
+SELECT sku, (
+        SELECT (SELECT count(*) FROM intake_items others WHERE others.lot_id = i.lot_id)
+        FROM intake_items i WHERE i.sku = page.sku AND i.deleted_at IS NULL
+    ) AS cards_of_lot, pg_sleep(0.05)::text AS waited
+FROM (SELECT 'PKM-' || 100000 + 5 * n AS sku FROM generate_series(1, 25) n) page;

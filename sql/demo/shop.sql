@@ -8,6 +8,8 @@ DO $$ BEGIN
     CREATE ROLE responder_reading LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
         BYPASSRLS CONNECTION LIMIT 8;
     GRANT pg_read_all_stats TO responder_reading;
+    -- Supabase keeps extensions in a schema of their own; elsewhere they lie in public.
+    ALTER ROLE responder_reading SET search_path = public, extensions;
     CREATE ROLE responder_writing LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
         BYPASSRLS CONNECTION LIMIT 8;
     -- Passwords: whoever runs this sets them with ALTER ROLE ... PASSWORD; over a private socket

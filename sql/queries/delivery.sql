@@ -80,6 +80,8 @@ FROM alert WHERE delivery_id = %(id)s ORDER BY id;
 SELECT id, received_at, source, outcome, alert_count, triaged_at, note
 FROM delivery
 WHERE (%(before)s::timestamptz IS NULL OR (received_at, id) < (%(before)s::timestamptz, %(before_id)s))
+  AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+  AND (%(source)s::text IS NULL OR source = %(source)s)
 ORDER BY received_at DESC, id DESC
 LIMIT %(limit)s;
 
@@ -111,3 +113,35 @@ SET fired_at = %(fired_at)s, fired_seen = %(fired_seen)s, ended_at = %(ended_at)
     ended_seen = %(ended_seen)s, last_seen = %(last_seen)s, latest = %(latest)s,
     firing = %(firing)s, incident_id = %(incident_id)s
 WHERE source = %(source)s AND fingerprint = %(fingerprint)s;
+
+-- name: rate_exceeded
+-- How long to wait when a source has had its deliveries of the last minute; no row when it has not.
+SELECT extract(epoch FROM received_at + interval '1 minute' - %(now)s)::float8 AS wait
+FROM delivery
+WHERE source = %(source)s AND received_at > %(now)s - interval '1 minute'
+ORDER BY received_at DESC
+OFFSET %(before)s LIMIT 1;
+
+-- name: delivery_rests
+-- Whether a delivery is triaged and none of its incidents is walking, and which they are.
+SELECT coalesce(bool_and(d.triaged_at IS NOT NULL), false) AND NOT EXISTS (
+           SELECT FROM alert a JOIN incident i ON i.id = a.incident_id
+           WHERE a.delivery_id = %(id)s AND i.walking) AS rests,
+       ARRAY(SELECT DISTINCT a.incident_id FROM alert a
+             WHERE a.delivery_id = %(id)s AND a.incident_id IS NOT NULL ORDER BY 1 LIMIT 20) AS incidents
+FROM delivery d WHERE d.id = %(id)s;
+
+-- name: delivery_body
+-- What came, as it came.
+SELECT body FROM delivery WHERE id = %(id)s;
+
+-- name: lock_quarantined
+-- A delivery with anything quarantined in it, held until the transaction ends.
+SELECT id, received_at, source, outcome, headers, notices, body, note, note LIKE 'redriven as %%' AS redriven
+FROM delivery
+WHERE id = %(id)s AND (outcome = 'quarantined' OR notices @? '$[*].malformed')
+FOR UPDATE;
+
+-- name: note_delivery
+-- What became of it later.
+UPDATE delivery SET note = %(note)s WHERE received_at = %(received_at)s AND id = %(id)s;

@@ -10,10 +10,11 @@ WHERE rule = %(rule)s AND started_at > %(now)s - interval '1 hour' AND actor_kin
 
 -- name: insert_fix
 -- Step 1: the intent; the severity is the incident's own, so the CHECK acts already here.
+-- `attempt` is that of the walk which may carry it out.
 INSERT INTO fix (id, incident_id, decision_id, key, rule, rule_checksum, option, target, parameters,
-                 actor_kind, actor, severity, status, attempt, statements, started_at)
+                 actor_kind, actor, severity, status, attempt, dry_run, statements, started_at)
 SELECT %(id)s, i.id, i.decision_id, i.key, i.rule, %(rule_checksum)s, %(option)s, i.target, %(parameters)s,
-       %(actor_kind)s, %(actor)s, i.severity, 'started', i.attempt, %(statements)s, %(now)s
+       %(actor_kind)s, %(actor)s, i.severity, 'started', %(attempt)s, %(dry_run)s, %(statements)s, %(now)s
 FROM incident i WHERE i.id = %(incident_id)s
 RETURNING *;
 
@@ -60,6 +61,14 @@ SET status = %(status)s, reason = %(reason)s, ended_at = %(now)s, verification =
 WHERE id = %(id)s AND status IN ('started', 'recorded')
 RETURNING *;
 
+-- name: settle_dry_run
+-- It was made, looked at and taken back: what it would have changed.
+UPDATE fix
+SET status = 'rolled_back', reason = 'dry run', ended_at = %(now)s, counts = %(counts)s,
+    before_rows = %(before_rows)s, after_rows = %(after_rows)s
+WHERE id = %(id)s AND dry_run AND status = 'started'
+RETURNING *;
+
 -- name: verify_fix
 -- How the verification went.
 UPDATE fix SET verification = %(verification)s, verified_at = %(now)s
@@ -67,17 +76,55 @@ WHERE id = %(id)s AND verification = 'waiting';
 
 -- name: refusals
 -- How often a fix of an incident came to nothing without harm, within the hour; a refusal may come
--- before there is a row of it, so those are counted by their events.
+-- before there is a row of it, so those are counted by their events. What people asked for is not.
 SELECT (SELECT count(*) FROM audit_event e
         WHERE e.incident_id = %(incident_id)s AND e.what = 'fix' AND e.after = 'refused'
-          AND e.at > %(now)s - interval '1 hour') AS refused,
+          AND e.actor_kind = 'responder' AND e.at > %(now)s - interval '1 hour') AS refused,
        count(*) FILTER (WHERE status = 'rolled_back' AND reason LIKE 'interrupted%%') AS interrupted,
        count(*) FILTER (WHERE status = 'rolled_back' AND reason LIKE 'outrun%%') AS outrun
-FROM fix WHERE incident_id = %(incident_id)s AND started_at > %(now)s - interval '1 hour';
+FROM fix WHERE incident_id = %(incident_id)s AND started_at > %(now)s - interval '1 hour'
+  AND actor_kind = 'responder';
 
 -- name: incident_fixes
 -- The fixes of an incident, in order.
 SELECT * FROM fix WHERE incident_id = %(id)s ORDER BY started_at, id;
+
+-- name: fix
+-- One fix.
+SELECT * FROM fix WHERE id = %(id)s;
+
+-- name: open_fix
+-- The fix of this key that is under way or being verified.
+SELECT id, status, verification, actor FROM fix
+WHERE key = %(key)s AND (status IN ('started', 'recorded') OR verification = 'waiting');
+
+-- name: newest_fixes
+-- The newest fixes of all incidents.
+SELECT * FROM fix ORDER BY started_at DESC, id DESC LIMIT %(limit)s;
+
+-- name: recorded_fixes
+-- Fixes that are decided and whose commit nobody has confirmed yet.
+SELECT id FROM fix WHERE status = 'recorded' ORDER BY recorded_at;
+
+-- name: autofix
+-- Whether fixes are made automatically, and who said so.
+SELECT enabled, reason, actor, at FROM autofix;
+
+-- name: lock_autofix
+-- The same, after every gate that is being passed now, and before every later one.
+SELECT enabled, reason, actor, at FROM autofix FOR UPDATE;
+
+-- name: switch_off
+-- No fix is made automatically from now on.
+UPDATE autofix SET enabled = false, reason = %(reason)s, actor = %(actor)s, at = %(now)s;
+
+-- name: switch_on
+-- Fixes are made automatically from now on, by this server of our database.
+UPDATE autofix
+SET enabled = true, reason = %(reason)s, actor = %(actor)s, at = %(now)s,
+    system_identifier = s.system_identifier::text,
+    timeline = ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
+FROM pg_control_system() s;
 
 -- name: switch_off_after_failover
 -- Our database is another server or timeline than the one on which automatic fixes were allowed.

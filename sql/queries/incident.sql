@@ -191,3 +191,14 @@ RETURNING incident_id, what, due_at;
 -- name: take_timer
 -- It is still the one that was leased, and now its effect happens.
 DELETE FROM timer WHERE incident_id = %(incident_id)s AND what = %(what)s AND due_at = %(due_at)s;
+
+-- name: lock_echoed_by_key
+-- The open incident that a pager knows by our key.
+SELECT * FROM incident WHERE dedup_key(key) = %(dedup_key)s AND status <> 'resolved'
+ORDER BY opened_at DESC LIMIT 1 FOR UPDATE;
+
+-- name: lock_echoed_by_condition
+-- The open incident of what a source told us under this fingerprint.
+SELECT i.* FROM condition c JOIN incident i ON i.id = c.incident_id
+WHERE c.source = %(source)s AND c.fingerprint = %(fingerprint)s AND i.status <> 'resolved'
+FOR UPDATE OF i;

@@ -36,6 +36,10 @@ DELETE FROM question WHERE asked_at < %(now)s - interval '1 hour' AND asker IS N
 -- A sender's own ids are remembered for seven days.
 DELETE FROM delivery_key WHERE received_at < %(now)s - interval '7 days';
 
+-- name: tidy_idempotency_keys
+-- A request is remembered for a day.
+DELETE FROM idempotency_key WHERE at < %(now)s - interval '1 day';
+
 -- name: make_partitions
 -- The partitions of the coming days and months.
 SELECT make_partitions(%(now)s);

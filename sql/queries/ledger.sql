@@ -28,9 +28,30 @@ SELECT severity, stage, count(*) AS incidents FROM incident WHERE stage <> 'done
 -- name: fixes_by_outcome
 -- What fixes came to in the last day.
 SELECT status, coalesce(verification, '') AS verification, count(*) AS fixes
-FROM fix WHERE started_at > %(now)s - interval '1 day' GROUP BY status, verification;
+FROM fix WHERE started_at > %(now)s - interval '1 day' AND NOT dry_run GROUP BY status, verification;
 
--- name: sources_last_seen
--- When each source was last heard of, within the last day.
-SELECT source, max(received_at) AS last_seen FROM delivery
-WHERE received_at > %(now)s - interval '1 day' GROUP BY source;
+-- name: health
+-- Whether ledger, workers and pages are well, cheaply enough for every few seconds.
+SELECT %(now)s::timestamptz AS now,
+    (SELECT count(*) FROM (
+        SELECT FROM delivery WHERE triaged_at IS NULL AND received_at < %(now)s - %(overdue)s::interval
+        LIMIT 1000) d) AS untriaged,
+    (SELECT count(*) FROM incident i
+     WHERE i.stage <> 'done'
+       AND NOT EXISTS (SELECT FROM timer t WHERE t.incident_id = i.id)
+       AND NOT EXISTS (
+           SELECT FROM responder_jobs.procrastinate_jobs j
+           WHERE j.task_name = 'walk' AND j.status IN ('todo', 'doing')
+             AND j.args ->> 'incident' = i.id::text)) AS lost,
+    (SELECT count(*) FROM notification
+     WHERE page AND happening = 'opened'
+       AND ((status IN ('due', 'sending') AND due_at < %(now)s - %(overdue)s::interval)
+            OR (status = 'dead' AND created_at > %(now)s - interval '1 day'
+                AND NOT EXISTS (SELECT FROM notification f
+                                WHERE f.fallback_of = notification.id AND f.status = 'sent')))) AS pages,
+    (SELECT count(*) FROM responder_jobs.procrastinate_workers
+     WHERE last_heartbeat > now() - %(dead_after)s::interval) AS workers;
+
+-- name: claim_ping
+-- One process pings in each interval.
+UPDATE housekeeping SET pinged_at = %(now)s WHERE pinged_at <= %(now)s - %(every)s::interval;

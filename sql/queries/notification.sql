@@ -4,6 +4,49 @@ INSERT INTO notification (id, incident_id, key, receiver, happening, page, statu
 VALUES (%(id)s, %(incident_id)s, %(key)s, %(receiver)s, %(happening)s, %(page)s, 'due', %(document)s,
         clock_timestamp(), %(due_at)s);
 
+-- name: insert_sent_page
+-- A page that left while our database was away; it belongs to the incident that is open now, if any.
+INSERT INTO notification (id, incident_id, key, receiver, happening, page, status, document, created_at,
+                          due_at, attempts, sent_at)
+VALUES (%(id)s, (SELECT id FROM incident WHERE key = %(key)s AND status <> 'resolved'), %(key)s, %(receiver)s,
+        'opened', true, 'sent', %(document)s, clock_timestamp(), %(now)s, 1, %(now)s)
+ON CONFLICT DO NOTHING;
+
+-- name: supersede_bare
+-- What waits for the same people of the same incident is told already.
+UPDATE notification n SET status = 'superseded'
+FROM incident i
+WHERE i.key = %(key)s AND i.status <> 'resolved' AND n.incident_id = i.id AND n.receiver = %(receiver)s
+  AND n.page AND n.happening = 'opened' AND n.status = 'due' AND n.attempts = 0;
+
+-- name: owed_pages
+-- Of these deliveries and keys the ones that are not triaged, or whose page should have left.
+SELECT k.delivery_id
+FROM unnest(%(deliveries)s::uuid[], %(keys)s::text[]) AS k (delivery_id, key)
+WHERE EXISTS (SELECT FROM delivery d WHERE d.id = k.delivery_id AND d.triaged_at IS NULL)
+   OR EXISTS (SELECT FROM notification n WHERE n.key = k.key AND n.page AND n.happening = 'opened'
+              AND n.status IN ('due', 'sending') AND n.attempts < 2 AND n.due_at <= %(now)s);
+
+-- name: insert_fallback
+-- The same page to somebody else, once for each page that its receiver did not take.
+INSERT INTO notification (id, incident_id, key, receiver, happening, page, status, document, created_at,
+                          due_at, fallback_of)
+SELECT %(id)s, n.incident_id, n.key, %(receiver)s, n.happening, true, 'due', n.document, clock_timestamp(),
+       %(now)s, n.id
+FROM notification n
+WHERE n.id = %(page_id)s
+  AND NOT EXISTS (SELECT FROM notification f WHERE f.fallback_of = n.id AND f.receiver = %(receiver)s);
+
+-- name: pages_behind_open_circuits
+-- Due pages whose receiver is left alone for now, and that have not fallen back yet.
+SELECT n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, n.attempts, r.open_until
+FROM notification n JOIN receiver r ON r.name = n.receiver
+WHERE n.page AND n.status = 'due' AND n.due_at <= %(now)s AND n.happening = 'opened'
+  AND r.open_until > %(now)s
+  AND NOT EXISTS (SELECT FROM notification f WHERE f.fallback_of = n.id)
+LIMIT 100
+FOR UPDATE OF n SKIP LOCKED;
+
 -- name: waiting_update
 -- A message of this kind that is still to leave will carry the news, at the earlier of both times.
 UPDATE notification
@@ -25,16 +68,17 @@ WHERE incident_id = %(incident_id)s AND page AND happening = 'opened' AND status
   AND attempts = 0 AND due_at > %(now)s + interval '2 s'
 RETURNING receiver, happening, page;
 
--- name: told
--- Whether this receiver was told, or is about to be, that the incident is open.
-SELECT EXISTS (SELECT FROM notification
-               WHERE incident_id = %(incident_id)s AND receiver = %(receiver)s AND happening = 'opened'
-                 AND status IN ('due', 'sending', 'sent')) AS told;
+-- name: woken_receivers
+-- Who was told by a page, or is about to be, that the incident is open.
+SELECT DISTINCT receiver FROM notification
+WHERE incident_id = %(incident_id)s AND page AND happening = 'opened' AND status IN ('due', 'sending', 'sent')
+ORDER BY receiver;
 
 -- name: adopt_bare_pages
 -- Pages that left before their incident was known belong to it now.
 UPDATE notification SET incident_id = %(incident_id)s
-WHERE key = %(key)s AND incident_id IS NULL AND created_at > %(now)s - interval '10 minutes'
+WHERE key = %(key)s AND incident_id IS NULL AND happening = 'opened'
+  AND created_at > %(now)s - interval '10 minutes'
 RETURNING receiver, due_at, sent_at;
 
 -- name: bare_page_exists
@@ -42,29 +86,119 @@ RETURNING receiver, due_at, sent_at;
 SELECT EXISTS (SELECT FROM notification WHERE key = %(key)s AND receiver = %(receiver)s
                AND page AND created_at > %(now)s - interval '5 minutes') AS there;
 
+-- name: open_bare_pages
+-- Pages of this key that have no incident, and whose end was not told.
+SELECT n.receiver, n.document FROM notification n
+WHERE n.key = %(key)s AND n.incident_id IS NULL AND n.page AND n.happening = 'opened'
+  AND n.status IN ('due', 'sending', 'sent') AND n.created_at > %(now)s - interval '7 days'
+  AND NOT EXISTS (SELECT FROM notification r WHERE r.key = n.key AND r.receiver = n.receiver
+                  AND r.happening = 'resolved' AND r.created_at > n.created_at);
+
 -- name: hasten_pages
 -- The diagnosis is there: its page leaves now.
 UPDATE notification SET due_at = %(now)s
 WHERE incident_id = %(incident_id)s AND page AND status = 'due' AND happening = 'opened'
   AND attempts = 0 AND due_at > %(now)s AND due_at < %(now)s + interval '2 s';
 
--- name: claim_notifications
--- Due messages under a lease, P0 first; one receiver hears of an incident in order.
-UPDATE notification n
-SET status = 'sending', attempts = n.attempts + 1, lease_until = %(now)s + %(lease)s::interval
+-- name: crowded_receivers
+-- How many messages wait for each receiver, how many it got in the last minute, and its last summary.
+SELECT d.receiver, d.due, u.used, s.last_summary
+FROM (SELECT receiver, count(*) AS due FROM notification
+      WHERE status = 'due' AND page = %(page)s AND due_at <= %(now)s AND happening <> 'summary'
+      GROUP BY receiver HAVING count(*) > 1) d
+CROSS JOIN LATERAL (
+    SELECT count(*) AS used FROM notification n
+    WHERE n.receiver = d.receiver AND n.happening <> 'summary'
+      AND ((n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute') OR n.status = 'sending')) u
+CROSS JOIN LATERAL (
+    SELECT max(n.created_at) AS last_summary FROM notification n
+    WHERE n.receiver = d.receiver AND n.happening = 'summary'
+      AND (n.status IN ('due', 'sending') OR (n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute'))) s;
+
+-- name: crowd
+-- What one summary would stand for: the gravest incidents by name, and on each row the whole.
+WITH waiting AS (
+    SELECT n.key, n.happening, n.created_at, i.severity, i.id, i.title, i.status, i.rule, i.target
+    FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
+    WHERE n.status = 'due' AND n.page = %(page)s AND n.receiver = %(receiver)s AND n.due_at <= %(now)s
+      AND n.happening <> 'summary'
+    ORDER BY i.severity NULLS FIRST, n.due_at, n.id
+    OFFSET %(left)s
+), whole AS (
+    SELECT count(*) AS messages, count(DISTINCT key) AS incidents, min(created_at) AS since,
+           max(created_at) AS until
+    FROM waiting
+), severities AS (
+    SELECT jsonb_object_agg(severity, n) AS by_severity
+    FROM (SELECT coalesce(severity, 'P0') AS severity, count(DISTINCT key) AS n FROM waiting GROUP BY 1) g
+), happenings AS (
+    SELECT jsonb_object_agg(happening, n) AS by_happening
+    FROM (SELECT happening, count(*) AS n FROM waiting GROUP BY 1) g
+), named AS (
+    SELECT DISTINCT id, title, severity, status, rule, target FROM waiting ORDER BY severity, id LIMIT %(named)s
+)
+SELECT * FROM named, whole, severities, happenings ORDER BY severity, id;
+
+-- name: replace_by_summary
+-- The same ones are told by the summary.
+UPDATE notification u SET status = 'superseded', summary_id = %(summary_id)s
 FROM (
-    SELECT d.id FROM notification d LEFT JOIN incident i ON i.id = d.incident_id
+    SELECT n.id
+    FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
+    WHERE n.status = 'due' AND n.page = %(page)s AND n.receiver = %(receiver)s AND n.due_at <= %(now)s
+      AND n.happening <> 'summary'
+    ORDER BY i.severity NULLS FIRST, n.due_at, n.id
+    OFFSET %(left)s) rest
+WHERE u.id = rest.id AND u.status = 'due';
+
+-- name: claim_notifications
+-- Due messages under a lease, P0 first, within each receiver's rate; one receiver hears of an
+-- incident in order, and one whose circuit is open is tried with one message.
+WITH due AS (
+    SELECT d.id, d.receiver, d.happening, d.due_at, i.severity
+    FROM notification d LEFT JOIN incident i ON i.id = d.incident_id
     WHERE d.status IN ('due', 'sending') AND d.page = %(page)s
       AND CASE WHEN d.status = 'due' THEN d.due_at ELSE d.lease_until END <= %(now)s
       AND NOT EXISTS (
           SELECT FROM notification e
           WHERE e.incident_id = d.incident_id AND e.receiver = d.receiver AND (e.created_at, e.id) < (d.created_at, d.id)
             AND e.status IN ('due', 'sending'))
-    ORDER BY i.severity NULLS FIRST, d.due_at
+), rates AS (
+    SELECT w.receiver,
+           coalesce((%(per_minute)s::jsonb ->> w.receiver)::int, 20) AS per_minute,
+           u.used, u.singles, w.waiting, r.failures, r.open_until
+    FROM (SELECT receiver, count(*) AS waiting FROM due GROUP BY receiver) w
+    LEFT JOIN receiver r ON r.name = w.receiver
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS used, count(*) FILTER (WHERE n.happening <> 'summary') AS singles
+        FROM notification n
+        WHERE n.receiver = w.receiver
+          AND ((n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute')
+               OR (n.status = 'sending' AND n.lease_until > %(now)s))) u
+), ranked AS (
+    SELECT due.id, due.severity, due.due_at, due.happening,
+           row_number() OVER (PARTITION BY due.receiver
+                              ORDER BY due.happening <> 'summary', due.severity NULLS FIRST, due.due_at, due.id) AS place,
+           CASE WHEN NOT %(page)s AND rates.open_until > %(now)s THEN 0
+                WHEN NOT %(page)s AND rates.failures >= %(circuit_failures)s THEN least(1, rates.per_minute - rates.used)
+                WHEN due.happening = 'summary' OR rates.waiting = 1 THEN rates.per_minute - rates.used
+                ELSE least(rates.per_minute - rates.used,
+                           rates.per_minute - greatest(1, rates.per_minute / 4) - rates.singles) END AS may
+    FROM due JOIN rates USING (receiver)
+)
+UPDATE notification n
+SET status = 'sending', attempts = n.attempts + 1, lease_until = %(now)s + %(lease)s::interval,
+    repeated = n.repeated OR n.status = 'sending'
+FROM (
+    SELECT l.id
+    FROM notification l JOIN ranked ON ranked.id = l.id
+    WHERE ranked.place <= ranked.may AND l.status IN ('due', 'sending')
+      AND CASE WHEN l.status = 'due' THEN l.due_at ELSE l.lease_until END <= %(now)s
+    ORDER BY ranked.happening <> 'summary', ranked.severity NULLS FIRST, ranked.due_at
     LIMIT %(limit)s
-    FOR UPDATE OF d SKIP LOCKED) due
-WHERE n.id = due.id
-RETURNING n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, n.document, n.attempts, n.due_at;
+    FOR UPDATE OF l SKIP LOCKED) picked
+WHERE n.id = picked.id
+RETURNING n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, n.document, n.attempts, n.due_at, n.repeated;
 
 -- name: notification_sent
 -- The receiver has it.
@@ -76,10 +210,40 @@ WHERE id = %(id)s AND status = 'sending' AND attempts = %(attempts)s;
 -- Try again at that time, or never.
 UPDATE notification
 SET status = CASE WHEN %(dead)s THEN 'dead' ELSE 'due' END, due_at = %(due_at)s, lease_until = NULL,
-    error = %(error)s
+    error = %(error)s, repeated = repeated OR %(maybe)s
 WHERE id = %(id)s AND status = 'sending' AND attempts = %(attempts)s;
+
+-- name: receiver_sent
+-- It takes messages: its circuit is closed.
+INSERT INTO receiver (name, sent, sent_at) VALUES (%(name)s, 1, %(now)s)
+ON CONFLICT (name) DO UPDATE
+SET sent = receiver.sent + 1, sent_at = %(now)s, failures = 0, open_until = NULL;
+
+-- name: receiver_failed
+-- One failure more in a row; from a certain number on it is left alone for a while.
+INSERT INTO receiver AS r (name, failures, failed, failed_at, error) VALUES (%(name)s, 1, 1, %(now)s, %(error)s)
+ON CONFLICT (name) DO UPDATE
+SET failures = r.failures + 1, failed = r.failed + 1, failed_at = %(now)s, error = %(error)s,
+    open_until = CASE WHEN r.failures + 1 >= %(circuit_failures)s
+                      THEN %(now)s + %(circuit_open)s::interval END;
 
 -- name: incident_notifications
 -- The messages about an incident.
-SELECT id, receiver, happening, page, status, created_at, due_at, sent_at, attempts, error
+SELECT id, receiver, happening, page, status, created_at, due_at, sent_at, attempts, error, fallback_of
 FROM notification WHERE incident_id = %(id)s ORDER BY id;
+
+-- name: notifications
+-- The newest messages, dead ones or all.
+SELECT id, incident_id, receiver, happening, page, status, created_at, due_at, sent_at, attempts, error
+FROM notification
+WHERE (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(receiver)s::text IS NULL OR receiver = %(receiver)s)
+ORDER BY created_at DESC, id DESC
+LIMIT %(limit)s;
+
+-- name: redrive_notifications
+-- Given up before, tried once more from the beginning: one, or all of a receiver.
+UPDATE notification SET status = 'due', due_at = %(now)s, attempts = 0, error = ''
+WHERE status = 'dead' AND (%(id)s::uuid IS NULL OR id = %(id)s)
+  AND (%(receiver)s::text IS NULL OR receiver = %(receiver)s)
+RETURNING id, incident_id, key, receiver, happening, page, attempts;

@@ -5,42 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from responder.cli import main
 from tests.house import House, alert
 
-SETTINGS = """
-database = "env:CLI_DATABASE"
-token_keys = "file:{folder}/keys.json"
-
-[sources.prometheus]
-type = "alertmanager"
-bearer = "env:TEST_TOKEN"
-
-[targets.shop_eu]
-kind = "shop"
-matches = ['env="production"']
-reading = "env:TEST_READING"
-writing = "env:TEST_WRITING"
-"""
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command with settings for the house's own databases."""
-    monkeypatch.setenv("CLI_DATABASE", house.services.store.url)
-    config = tmp_path / "responder.toml"
-    config.write_text(SETTINGS.format(folder=tmp_path))
-    monkeypatch.setenv("RESPONDER_CONFIG", str(config))
-
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(main, list(arguments))
-
-    made = run("token", "keys", "--out", str(tmp_path / "keys.json"))
-    assert made.exit_code == 0, made.output
-    return run
 
 
 def change(tmp_path: Path, old: str, new: str) -> None:
@@ -60,7 +29,7 @@ def test_check_names_every_mistake_at_once(
     assert mistakes[0] == (
         "sources.prometheus.bearer: the environment variable TEST_TOKEN is not set"
     )
-    assert mistakes[1].startswith("rules.nobody: there is no such rule; there are database_down")
+    assert mistakes[1].startswith("rules.nobody: there is no such rule; there are circuit_breaker")
     assert "targets: rule database_down needs a target of kind shop" in mistakes
     assert any("it is the server of our own database" in mistake for mistake in mistakes)
 
@@ -71,9 +40,9 @@ def test_check_names_every_mistake_at_once(
         (["check", "--config", "/nowhere.toml"], 1, "there is no such file"),
         (["migrate"], 0, "the schema is up to date"),
         (["migrate", "--check"], 0, "the schema is up to date"),
-        (["rules", "list"], 0, "shopify_queue_stuck  propose"),
+        (["rules", "list"], 0, "circuit_breaker_open  propose"),
         (["rules", "show", "database_down"], 0, "Symptoms:"),
-        (["rules", "show", "nobody"], 1, "there are database_down, shopify_queue_stuck"),
+        (["rules", "show", "nobody"], 1, "there are database_down, circuit_breaker_open"),
         (["incidents", "list"], 0, "there are no incidents"),
         (["incidents", "show", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e"], 1, "no such incident"),
         (["incidents", "ack", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e"], 1, "no such incident"),
@@ -98,13 +67,16 @@ def test_serve_and_work_refuse_a_database_without_our_schema(
     for command in ("serve", "work"):
         refused = run(command)
         assert refused.exit_code == 1
-        assert "lacks 0001_responder, 0002_procrastinate; run: responder migrate" in refused.output
+        assert "lacks 0001_responder, 0002_procrastinate, 0003_open_doors;" in refused.output
+        assert "run: responder migrate" in refused.output
     assert run("migrate", "--check").exit_code == 1
     assert run("migrate").output.split() == [
         "applied",
         "0001_responder",
         "applied",
         "0002_procrastinate",
+        "applied",
+        "0003_open_doors",
     ]
 
 

@@ -1,6 +1,6 @@
 """The stand-in refuses what the real ones would refuse, and takes what our receivers send."""
 
-from collections.abc import Iterator
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +12,11 @@ from responder.domain.notification import Happening, Message
 from responder.domain.secret import Secret
 from responder.domain.settings import Receiver
 from responder.receivers import RECEIVERS, Undelivered
+from tests.stand_in import SECRET, SIGNED_AT, Clock
 
 #: The vector of the Standard Webhooks libraries.
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-SIGNED_AT = 1614265330
 NOW = datetime.fromtimestamp(SIGNED_AT, UTC)
 PAYLOAD = {"summary": "down", "source": "shop", "severity": "critical"}
 TRIGGER = {
@@ -26,26 +25,6 @@ TRIGGER = {
     "dedup_key": "k" * 255,
     "payload": {**PAYLOAD, "summary": "s" * 1024},
 }
-
-
-class Clock:
-    """Seconds since 1970, moved by hand."""
-
-    now = float(SIGNED_AT)
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def stand_in(clock: Clock) -> Iterator[StandIn]:
-    with StandIn([SECRET], clock) as running:
-        yield running
 
 
 def received(stand_in: StandIn) -> dict[str, Any]:
@@ -96,6 +75,9 @@ def test_an_event_within_all_limits_is_taken_and_shown_whole(stand_in: StandIn) 
         ({"payload": {"summary": "s", "severity": "info"}}, "payload.source"),
         ({"payload": {**PAYLOAD, "severity": "P0"}}, "payload.severity"),
         ({"payload": {**PAYLOAD, "custom_details": "text"}}, "payload.custom_details"),
+        ({"links": {"href": "https://shop.example"}}, "links"),
+        ({"links": [{"href": "javascript:alert(1)"}]}, "links"),
+        ({"images": [{"src": "http://shop.example/a.png"}]}, "images"),
     ],
 )
 def test_an_event_that_pagerduty_refuses_is_refused(
@@ -114,6 +96,12 @@ def test_what_is_no_event_is_refused(stand_in: StandIn, body: bytes) -> None:
     assert answer.status_code == 400
 
 
+def test_not_a_number_is_no_json(stand_in: StandIn) -> None:
+    event = {**TRIGGER, "payload": {**PAYLOAD, "custom_details": {"lag": float("nan")}}}
+    answer = requests.post(f"{stand_in.url}/v2/enqueue", json.dumps(event), timeout=5)
+    assert (answer.status_code, answer.json()["errors"]) == (400, ["the body is no JSON object"])
+
+
 def test_an_event_of_more_than_512_kb_is_refused(stand_in: StandIn) -> None:
     details = {"text": "x" * (512 * 1024)}
     answer = enqueue(stand_in, {**TRIGGER, "payload": {**PAYLOAD, "custom_details": details}})
@@ -121,6 +109,7 @@ def test_an_event_of_more_than_512_kb_is_refused(stand_in: StandIn) -> None:
 
 
 def test_an_integration_has_so_many_calls_in_a_minute(stand_in: StandIn, clock: Clock) -> None:
+    assert MAX_CALLS_A_MINUTE == 120
     codes = [enqueue(stand_in, TRIGGER).status_code for _ in range(MAX_CALLS_A_MINUTE + 1)]
     assert codes == [202] * MAX_CALLS_A_MINUTE + [429]
     assert enqueue(stand_in, {**TRIGGER, "routing_key": "o" * 32}).status_code == 202
@@ -192,3 +181,29 @@ def test_a_webhook_signed_with_another_secret_is_undelivered(
     webhook = receiver(stand_in, tmp_path, "webhook", "whsec_" + "QUJD" * 8)
     with pytest.raises(Undelivered):
         webhook.deliver(message, NOW + timedelta(seconds=1), 5)
+
+
+def test_an_alert_is_open_until_it_is_resolved(stand_in: StandIn) -> None:
+    """Acknowledged ones too; what has no open alert is dropped; integrations are apart."""
+    for action in ("resolve", "acknowledge"):
+        assert enqueue(stand_in, {**TRIGGER, "event_action": action}).status_code == 202
+    assert stand_in.open_alerts == {}
+    key = "k" * 255
+    enqueue(stand_in, TRIGGER)
+    enqueue(stand_in, TRIGGER)
+    enqueue(stand_in, {**TRIGGER, "event_action": "acknowledge"})
+    assert stand_in.open_alerts == received(stand_in)["open_alerts"] == {key: 2}
+    enqueue(stand_in, {**TRIGGER, "event_action": "resolve", "routing_key": "o" * 32})
+    enqueue(stand_in, {**TRIGGER, "dedup_key": "another"})
+    assert stand_in.open_alerts == {key: 2, "another": 1}
+    enqueue(stand_in, {**TRIGGER, "event_action": "resolve"})
+    assert stand_in.open_alerts == {"another": 1}
+    enqueue(stand_in, TRIGGER)
+    assert stand_in.open_alerts == {"another": 1, key: 1}
+
+
+def test_an_event_without_a_dedup_key_gets_one(stand_in: StandIn) -> None:
+    keys = [enqueue(stand_in, {**TRIGGER, "dedup_key": None}).json()["dedup_key"] for _ in range(2)]
+    assert stand_in.open_alerts == dict.fromkeys(keys, 1)
+    assert len(stand_in.open_alerts) == 2
+    assert [event["dedup_key"] for event in received(stand_in)["pagerduty"]] == [None, None]

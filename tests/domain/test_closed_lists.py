@@ -6,7 +6,7 @@ from enum import StrEnum
 import psycopg
 import pytest
 
-from responder.domain.actor import ActorKind
+from responder.domain.actor import ROLES, ActorKind
 from responder.domain.alert import AlertOutcome, DeliveryOutcome
 from responder.domain.answer import AnswerStatus
 from responder.domain.decision import REASONS, SENTENCES, Action, Autonomy, Reason
@@ -99,8 +99,13 @@ def test_the_schema_takes_these_words_alone(
 def test_no_list_of_the_schema_is_left_out(checks: Checks) -> None:
     listed = {f"{table}.{columns[0]}" for table, columns, text in checks if "ARRAY[" in text}
     # A timer's errand is our own affair: it stands in no document and has no enum.
-    ours = {"timer.what", "decision.action", "fix.actor_kind"}
+    ours = {"timer.what", "decision.action", "fix.actor_kind", "token.role"}
     assert listed == {column for _, column in COLUMNS} | ours
+
+
+def test_a_token_has_one_of_our_roles(checks: Checks) -> None:
+    (text,) = (text for table, columns, text in checks if (table, columns) == ("token", ["role"]))
+    assert tuple(quoted(text)) == ROLES
 
 
 def test_the_schema_knows_which_reason_an_action_has(checks: Checks) -> None:

@@ -1,7 +1,7 @@
 """Commit, then acknowledge: what is kept of a request, and what is not."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ AUTHORIZED = {"authorization": f"Bearer {BEARER}", "content-type": "application/
 
 def request(payload: Any, **headers: str) -> Request:
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return Request({**AUTHORIZED, **headers}, body)
+    return Request({**AUTHORIZED, **headers}, body, datetime.now(UTC))
 
 
 def deliveries(house: House) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ def test_what_is_refused_leaves_nothing_behind(
     house: House, source: str, headers: dict[str, str], body: bytes, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        accept(house.services, source, Request(headers, body))
+        accept(house.services, source, Request(headers, body, datetime.now(UTC)))
     assert deliveries(house) == []
     assert house.jobs() == []
 
@@ -169,9 +169,9 @@ def test_refusals_are_one_event_per_source_address_reason_and_minute(house: Hous
 
 def test_parse_only_keeps_nothing(house: House) -> None:
     body = json.dumps({"alerts": [alert("A"), 7]}).encode()
-    known, broken = parse_only(house.services, "prometheus", body)
+    known, broken = parse_only(house.services, "prometheus", body, datetime.now(UTC))
     assert known.name == "A"  # type: ignore[union-attr]
     assert isinstance(broken, Malformed)
     assert deliveries(house) == []
     with pytest.raises(UnknownSource):
-        parse_only(house.services, "nobody", body)
+        parse_only(house.services, "nobody", body, datetime.now(UTC))

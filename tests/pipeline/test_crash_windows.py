@@ -8,7 +8,7 @@ import pytest
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.incident import Incident, Stage
 from responder.pipeline import STAGES, walk
-from responder.pipeline.fix import _change, _start
+from responder.pipeline.fix import _start, change_of
 from responder.pipeline.people import close
 from responder.store import Fenced, Refused
 from tests.house import House, alert
@@ -23,7 +23,7 @@ def started(house: House, incident: Incident) -> None:
     """Step 1 of the decided fix, after which the process is gone."""
     rule = house.services.catalogue.rules["thing"]
     option = rule.options["mend"]
-    _start(incident, house.services, rule, option, _change(incident, rule, option, {}))
+    _start(incident, house.services, rule, option, change_of(incident, rule, option, {}))
 
 
 def unknown(house: House) -> Incident:

@@ -13,13 +13,9 @@ import pytest
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.ids import new_id
 from responder.domain.notification import Message
-from responder.domain.settings import Route
-from responder.pipeline.pages import (
-    PAGE_LEASE,
-    Watch,
-    deliver,
-    deliver_messages,
-)
+from responder.domain.settings import Receiver, Route
+from responder.pipeline.deliver import PAGE_LEASE, deliver
+from responder.pipeline.pages import Watch, deliver_messages
 from responder.pipeline.people import acknowledge, close
 from responder.pipeline.services import Services
 from responder.pipeline.triage import triage
@@ -109,6 +105,7 @@ def test_a_watch_pages_when_there_is_no_worker(house: House) -> None:
 
 
 def test_twenty_pages_leave(house: House) -> None:
+    house.with_settings(receivers={"pager": Receiver("pager", "pagerduty", per_minute=100)})
     house.post(*(alert(f"A{number}", severity="critical") for number in range(20)))
     house.later(SECOND)
     house.watch()
@@ -232,7 +229,8 @@ def test_a_silent_receiver_does_not_hold_up_another(house: House) -> None:
 def test_a_page_whose_sender_died_is_sent_by_another_watch(house: House) -> None:
     paged(house)
     with house.services.store.transaction() as tx:
-        assert tx.all("claim_notifications", page=True, lease=PAGE_LEASE, limit=8)
+        claim = {"lease": PAGE_LEASE, "limit": 8, "per_minute": {}, "circuit_failures": 5}
+        assert tx.all("claim_notifications", page=True, **claim)
     assert deliver(house.services, page=True) == 0
     assert notifications(house, page=True)[0]["status"] == "sending"
     house.later(timedelta(seconds=1.1))

@@ -102,6 +102,15 @@ PRECEDENCE = {
         Reason.UNKNOWN,
         facts={**AGAINST, "trouble": Reason.UNKNOWN, "fix_running": True, "verifying": True},
     ),
+    "what a window keeps from being asked": Row(
+        Action.PROPOSE, Reason.WINDOW, findings=(), facts={"unasked_until": SOON}
+    ),
+    "what a window keeps from being asked, whatever the alert lacks": Row(
+        Action.PROPOSE,
+        Reason.WINDOW,
+        findings=(),
+        facts={**AGAINST, "trouble": Reason.PARAMETER_MISSING, "unasked_until": SOON},
+    ),
     "a running fix is waited for at P0 too": Row(
         Action.WAIT, Reason.FIX_RUNNING, facts={**AGAINST, "fix_running": True, "verifying": True}
     ),
@@ -184,7 +193,8 @@ def check(row: Row) -> None:
     assert (decision.action, decision.reason) == (row.action, row.reason)
     assert decision.option == row.option
     assert decision.sentence.startswith(SENTENCES[row.reason])
-    assert (decision.look_again_in is not None) is (row.action == Action.WAIT)
+    looks_again = row.action == Action.WAIT or "unasked_until" in row.facts
+    assert (decision.look_again_in is not None) is looks_again
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[SENTENCES[row.reason] for row in ROWS])
@@ -212,6 +222,12 @@ def test_the_decision_names_its_finding_and_parameters() -> None:
 def test_it_looks_again_when_the_finding_says() -> None:
     decision = plan(OPTIONS, [finding(look_again="90s")], FREE)
     assert decision.look_again_in == timedelta(seconds=90)
+
+
+def test_it_looks_again_when_a_window_lets_it() -> None:
+    decision = plan(OPTIONS, [], replace(FREE, unasked_until=SOON))
+    assert decision.look_again_in == SOON - NOW
+    assert SOON.isoformat() in decision.sentence
 
 
 def test_people_read_the_detail_too() -> None:
@@ -250,6 +266,7 @@ all_facts = st.builds(
     target_on_fire=st.booleans(),
     stopped=st.booleans(),
     window=st.booleans(),
+    unasked_until=st.none() | st.just(SOON),
     breaker=st.booleans(),
     limit_reached=st.booleans(),
     cooldowns=st.dictionaries(st.sampled_from(sorted(OPTIONS)), times),
@@ -279,7 +296,7 @@ def test_a_fix_has_everything_in_its_favour(findings: list[Finding], facts: Fact
         return
     assert facts.severity in (Severity.P2, Severity.P3)
     assert facts.autonomy == Autonomy.ACT
-    assert facts.trouble is None
+    assert facts.trouble is None and facts.unasked_until is None
     against = ("severity_unreadable", "fix_running", "verifying", "target_on_fire", "stopped")
     assert not any(getattr(facts, name) for name in (*against, "window", "breaker"))
     assert not facts.limit_reached

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import responses
+from hypothesis import given
 
 from responder.domain import settings
 from responder.domain.notification import Happening, Message
 from responder.domain.secret import Secret
 from responder.receivers import RECEIVERS, Undelivered
 from responder.receivers.pagerduty import MAX_EVENT, MAX_SUMMARY, encode
+from tests.receivers.documents import SUMMARY, changed, documents, happenings, patient
 
 KEY = "0123456789abcdef0123456789abcdef"
 ENQUEUE = "https://events.pagerduty.com/v2/enqueue"
@@ -207,6 +209,64 @@ def test_a_long_summary_is_cut_in_characters() -> None:
     assert summary.endswith("ä…")
 
 
+@pytest.mark.parametrize("odd", ["soon", "2026-13-01T00:00:00Z", 7, None, ["2026"]])
+def test_a_time_that_is_none_is_left_out(odd: object) -> None:
+    told = event(message(incident={**DOCUMENT["incident"], "opened_at": odd}))
+    assert "timestamp" not in told["payload"]
+
+
+def test_many_messages_are_one_event() -> None:
+    told = event(Message("m", Happening.SUMMARY, "responder-storm", SUMMARY))
+    assert (told["event_action"], told["dedup_key"]) == ("trigger", "responder-storm")
+    assert told["payload"]["summary"] == (
+        "[P0] 2,913 more incidents: 12 P0, 40 P1, 2,861 P2, "
+        "see https://responder.example.com/v1/incidents?status=open"
+    )
+    assert told["payload"]["severity"] == "critical"
+    details = told["payload"]["custom_details"]
+    assert details["summary"] == SUMMARY["summary"]
+    assert len(details["incidents"]) == 20
+    assert "cause" not in details
+
+
+@pytest.mark.parametrize(
+    ("counts", "theirs"),
+    [({"P0": 0, "P1": 3}, "error"), ({"P3": 1}, "info"), ({}, "critical"), (None, "critical")],
+)
+def test_many_are_as_grave_as_the_gravest(counts: Any, theirs: str) -> None:
+    document = changed(SUMMARY, summary={"by_severity": counts})
+    told = event(Message("m", Happening.SUMMARY, "responder-storm", document))
+    assert told["payload"]["severity"] == theirs
+
+
+def test_many_long_titles_leave_the_keys() -> None:
+    incidents = [{"title": "t" * 50_000}] * 20
+    document = changed(SUMMARY, incidents=incidents)
+    told = event(Message("m", Happening.SUMMARY, "responder-storm", document))
+    details = told["payload"]["custom_details"]
+    assert set(details) == {"dedup_key", "link", "truncated"}
+
+
+@patient
+@given(documents(), happenings)
+def test_pagerduty_takes_any_document(document: dict[str, Any], happening: Happening) -> None:
+    """PagerDuty refuses an event for ever, and with it a page, when one of these is odd."""
+    told = event(Message("m", happening, "responder-abc", document))
+    if told["event_action"] != "trigger":
+        return
+    payload = told["payload"]
+    assert payload["severity"] in ("critical", "error", "warning", "info")
+    assert 0 < len(payload["summary"]) <= MAX_SUMMARY
+    for name in ("summary", "source", "component", "group", "class"):
+        assert isinstance(payload.get(name, ""), str)
+        assert not set(payload.get(name, "")) & set("\0\r\n\x1b")
+    assert isinstance(payload["custom_details"], dict)
+    if "timestamp" in payload:
+        datetime.fromisoformat(payload["timestamp"])
+    for link in told.get("links", []):
+        assert link["href"].startswith(("https://", "http://"))
+
+
 def big(size: int) -> list[dict[str, str]]:
     return [{"text": "ü" * 500} for _ in range(size // 1_000)]
 
@@ -236,11 +296,11 @@ KEYS = {"incident", "severity", "rule", "target", "key", "dedup_key", "link"}
         (
             {
                 "incident": {
-                    name: "\x01" * 600_000
+                    name: "😀" * 600_000
                     for name in ("id", "key", "rule", "target", "title", "severity")
                 },
-                "alerts": [{"name": "\x01" * 600_000}],
-                "links": {str(number): "https://" + "\x01" * 1_900 for number in range(50)},
+                "alerts": [{"name": "😀" * 600_000}],
+                "links": {"😀" * 50 + str(n): "https://x/" + "x" * 990 for n in range(50)},
             },
             {"key"},
             {"rows", "diagnosis", "cause", "alerts"},

@@ -5,15 +5,20 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import responses
+from hypothesis import given
 
 from responder.domain import settings
 from responder.domain.notification import Happening, Message
 from responder.domain.secret import Secret
+from responder.domain.signing import sign
 from responder.receivers import RECEIVERS, Undelivered
-from responder.receivers.webhook import sign
+from responder.receivers.brief.text import as_json
+from tests.receivers.documents import documents, happenings, message, patient
 
 URL = "https://hooks.example/incidents"
 NOW = datetime.now(UTC)
@@ -50,7 +55,7 @@ def test_the_vector_of_standard_webhooks() -> None:
     signature = sign(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
-        1614265330,
+        "1614265330",
         b'{"test": 2432232314}',
     )
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -65,11 +70,11 @@ def test_it_sends_the_document_signed(web: responses.RequestsMock, tmp_path: Pat
         "timestamp": NOW.isoformat(),
         "data": DOCUMENT,
     }
-    timestamp = int(NOW.timestamp())
+    timestamp = str(int(NOW.timestamp()))
     assert headers["content-type"] == "application/json"
     assert headers["user-agent"].startswith("responder/")
     assert headers["webhook-id"] == "018f-id"
-    assert headers["webhook-timestamp"] == str(timestamp)
+    assert headers["webhook-timestamp"] == timestamp
     assert headers["webhook-signature"].split(" ") == [
         sign(NEW, "018f-id", timestamp, body),
         sign(OLD, "018f-id", timestamp, body),
@@ -95,7 +100,21 @@ def test_every_happening_is_told(
 ) -> None:
     web.post(URL, status=200)
     deliver(secret(tmp_path, NEW), message=Message("1", happening, "responder-abc", {}))
-    assert json.loads(sent(web)[1])["type"] == f"incident.{happening.value}"
+    told = "messages.summary" if happening == "summary" else f"incident.{happening}"
+    assert json.loads(sent(web)[1])["type"] == told
+
+
+@patient
+@given(documents(), happenings)
+def test_any_document_is_sent_signed(document: dict[str, Any], happening: Happening) -> None:
+    with TemporaryDirectory() as folder, responses.RequestsMock() as web:
+        web.post(URL, status=200)
+        deliver(secret(Path(folder), NEW), message=message(document, happening, repeated=True))
+        headers, body = sent(web)
+    identifier, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
+    assert headers["webhook-signature"] == sign(NEW, identifier, timestamp, body)
+    data = json.loads(body, parse_constant=pytest.fail)["data"]
+    assert set(data) == set(json.loads(as_json(document)))
 
 
 @pytest.mark.parametrize(

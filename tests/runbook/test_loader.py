@@ -196,6 +196,7 @@ OPTION_MISTAKES = {
     "asks somebody": ({"asks": {"store": "Which?"}}, "nobody is there to be asked"),
     "a command to run": ({"run": "systemctl restart it"}, "a statement, not a command"),
     "a cool-down that is none": ({"cooldown": "a while"}, "not a duration: 'a while'"),
+    "a role that is none": ({"role": "boss"}, "its role must be one of viewer, operator, admin"),
     "names no tables": ({"changes": ()}, "must name the tables that it changes"),
 }
 

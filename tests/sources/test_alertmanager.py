@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
-from responder.domain.alert import Alert, AlertStatus, Malformed, fingerprint
+from responder.domain.alert import Alert, AlertStatus, Malformed, Notice, fingerprint
 from responder.domain.settings import Source
 from responder.domain.severity import Severity
 from responder.sources import ADAPTERS, NotUnderstood, Request, read_json
+from tests.sources.strange import ANYTHING, mutated, payloads_in, survives
 
 PAYLOADS = Path(__file__).parent.parent / "payloads" / "alertmanager"
 RECEIVED = datetime(2026, 11, 23, 3, 0, 0, 123456, tzinfo=UTC)
@@ -22,7 +24,7 @@ def payload(name: str) -> Any:
     return read_json((PAYLOADS / f"{name}.json").read_bytes())
 
 
-def parse(payload: Any, source: Source = SOURCE) -> list[Alert | Malformed]:
+def parse(payload: Any, source: Source = SOURCE) -> list[Notice]:
     return ALERTMANAGER.parse(payload, source, RECEIVED)
 
 
@@ -49,6 +51,7 @@ def test_a_firing_group_of_today() -> None:
     assert alert.labels == told["labels"]
     assert alert.severity_word == "warning"
     assert alert.severity == Severity.P2
+    assert alert.starts_at is not None
     assert alert.starts_at.isoformat(timespec="seconds")[:19] == told["startsAt"][:19]
     assert alert.ends_at is None
     assert alert.links == {
@@ -63,7 +66,8 @@ def test_its_resolve_has_the_same_identity() -> None:
     assert isinstance(fired, Alert) and isinstance(resolved, Alert)
     assert resolved.status == AlertStatus.RESOLVED
     assert resolved.fingerprint == fired.fingerprint
-    assert resolved.ends_at is not None and resolved.ends_at > resolved.starts_at
+    assert resolved.starts_at is not None and resolved.ends_at is not None
+    assert resolved.ends_at > resolved.starts_at
 
 
 def test_an_old_one_without_fingerprint_and_status() -> None:
@@ -94,7 +98,6 @@ def test_the_least_that_a_person_can_type() -> None:
         title="DatabaseDown",
         service="",
         labels={"alertname": "DatabaseDown"},
-        starts_at=RECEIVED,
     )
 
 
@@ -235,23 +238,23 @@ EARLIER = (RECEIVED - timedelta(minutes=7)).replace(microsecond=123456)
         (f"{EARLIER:%Y-%m-%dT%H:%M:%S}.1234567Z", EARLIER),
         (f"{EARLIER:%Y-%m-%dT%H:%M:%S.%f}", EARLIER),
         (EARLIER.astimezone(timezone(timedelta(hours=-7))).isoformat(), EARLIER),
-        (ZERO, RECEIVED),
-        ("0001-01-01T00:00:00+05:00", RECEIVED),
-        ("9999-12-31T23:59:59-10:00", RECEIVED),
-        ("yesterday", RECEIVED),
-        ("", RECEIVED),
-        (None, RECEIVED),
-        (1_700_000_000, RECEIVED),
-        ({}, RECEIVED),
+        (ZERO, None),
+        ("0001-01-01T00:00:00+05:00", None),
+        ("9999-12-31T23:59:59-10:00", None),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        (1_700_000_000, None),
+        ({}, None),
     ],
 )
-def test_it_starts_when_the_sender_says_else_when_it_came(told: Any, expected: datetime) -> None:
+def test_it_starts_when_the_sender_says(told: Any, expected: datetime | None) -> None:
     assert only({**named(), "startsAt": told}).starts_at == expected
 
 
 def test_times_are_kept_in_utc() -> None:
     alert = only({**named(), "startsAt": PAST, "endsAt": FUTURE.replace("+00:00", "+02:00")})
-    assert alert.ends_at is not None
+    assert alert.starts_at is not None and alert.ends_at is not None
     assert alert.starts_at.utcoffset() == alert.ends_at.utcoffset() == timedelta(0)
 
 
@@ -333,4 +336,10 @@ def test_links_by_name() -> None:
 
 
 def test_it_has_no_delivery_key() -> None:
-    assert ALERTMANAGER.delivery_key(Request({"x-request-id": "1"}, b"{}"), {}) is None
+    request = Request({"x-request-id": "1"}, b"{}", RECEIVED)
+    assert ALERTMANAGER.delivery_key(request, {}, SOURCE) is None
+
+
+@given(ANYTHING | mutated(payloads_in(PAYLOADS)))
+def test_whatever_comes_is_stored_or_not_understood(payload: Any) -> None:
+    survives(ALERTMANAGER, payload, SOURCE, RECEIVED)

@@ -1,6 +1,10 @@
 """Any live value opens, everything else is Unauthenticated, and nothing tells what was tried."""
 
 import base64
+import hashlib
+import hmac
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,7 @@ import pytest
 from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Source
 from responder.sources import Request, Unauthenticated
-from responder.sources.credentials import check
+from responder.sources.credentials import check, check_signature, is_configured
 
 
 def secret(folder: Path, *values: str) -> Secret:
@@ -37,7 +41,7 @@ def basic(pair: str) -> str:
 
 def request(authorization: str | None) -> Request:
     headers = {} if authorization is None else {"authorization": authorization}
-    return Request(headers, b"{}")
+    return Request(headers, b"{}", datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -116,3 +120,48 @@ def test_a_rotated_file_counts_at_once(source: Source, tmp_path: Path) -> None:
     check(request("Bearer token-next"), source)
     with pytest.raises(Unauthenticated):
         check(request("Bearer token-new"), source)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [({}, True), ({"bearer": None}, True), ({"bearer": None, "basic_password": None}, False)],
+)
+def test_whether_there_is_a_credential_to_compare_with(
+    source: Source, changed: dict[str, None], expected: bool
+) -> None:
+    assert is_configured(replace(source, **changed)) is expected
+
+
+def signature(key: str, message: bytes) -> str:
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
+
+
+def test_any_signature_with_any_live_secret_opens(tmp_path: Path) -> None:
+    live = secret(tmp_path, "new", "öld")
+    check_signature([signature("new", b"x")], b"x", live)
+    check_signature(["", "nonsense", signature("öld", b"x")], b"x", live)
+    check_signature([signature("new", b"")], b"", live)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        [""],
+        [signature("older", b"x")],
+        [signature("new", b"y")],
+        [signature("new", b"x").upper()],
+        [signature("new", b"x")[:-1]],
+        [signature("new", b"x") + "0"],
+        [signature("new", b"x") + "\n"],
+        [" " + signature("new", b"x")],
+        ["sha256=" + signature("new", b"x")],
+        ["\N{ARABIC-INDIC DIGIT ZERO}" * 64],
+        ["\ud800" * 64],
+        ["0" * 1_000_000],
+    ],
+)
+def test_no_other_signature_does(tmp_path: Path, given: list[str]) -> None:
+    with pytest.raises(Unauthenticated, match="signature") as refused:
+        check_signature(given, b"x", secret(tmp_path, "new", "old"))
+    assert "new" not in str(refused.value)

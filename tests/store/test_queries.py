@@ -38,7 +38,12 @@ def names_in(tree: ast.AST) -> Iterator[str]:
                 yield from strings(name)
 
 
-USED = {(name, place) for place, tree in TREES.items() for name in names_in(tree)}
+USED = {
+    (name, place)
+    for place, tree in TREES.items()
+    if not place.startswith("cli/demo/stand_in")  # it has no database, and methods of such names
+    for name in names_in(tree)
+}
 
 
 @pytest.mark.parametrize(("name", "place"), sorted(USED))

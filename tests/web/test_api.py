@@ -473,7 +473,7 @@ def test_rules(client: FlaskClient, tokens: Tokens) -> None:
     listed = client.get("/v1/rules", headers=tokens["viewer"]).get_json()
     by_name = {item["name"]: item for item in listed["items"]}
     assert listed["next"] is None
-    assert [item["severity"] for item in listed["items"]] == ["P0", "P2"]
+    assert [item["severity"] for item in listed["items"]] == ["P0", "P1", "P2", "P3"]
     assert by_name["shopify_queue_stuck"]["autonomy"] == "act"
     assert by_name["shopify_queue_stuck"]["automatic"] == ["retry_failed"]
     assert by_name["database_down"]["automatic"] == []

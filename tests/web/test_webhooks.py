@@ -89,7 +89,7 @@ def test_what_is_not_understood_is_202_all_the_same(
         (b"not json", DOOR, BEARER, 400, "not_json"),
         (b"", DOOR, BEARER, 400, "not_json"),
         (b"\xff\xfe", DOOR, BEARER, 400, "not_json"),
-        (b"[" * 10_000, DOOR, BEARER, 400, "not_json"),
+        (b"[1,", DOOR, BEARER, 400, "not_json"),
     ],
 )
 def test_what_is_refused(
@@ -115,7 +115,7 @@ def test_too_large_is_413(house: House) -> None:
     assert house.sql("SELECT * FROM delivery") == []
 
 
-@pytest.mark.parametrize("method, path", [("GET", DOOR), ("PUT", DOOR), ("POST", "/nowhere")])
+@pytest.mark.parametrize("method, path", [("GET", DOOR), ("PATCH", DOOR), ("POST", "/nowhere")])
 def test_other_methods_and_places_are_problems_too(
     client: FlaskClient, method: str, path: str
 ) -> None:

@@ -23,7 +23,7 @@ from responder.cli.demo.children import Child
 from responder.cli.demo.databases import make_database, make_shop
 from responder.cli.demo.shop import Shop
 from responder.cli.demo.stand_in import StandIn
-from responder.domain.actor import Actor, ActorKind
+from responder.domain.actor import ROLES, Actor, ActorKind
 from responder.domain.decision import Autonomy
 from responder.domain.ids import new_id
 from responder.domain.settings import Settings
@@ -31,7 +31,7 @@ from responder.embedded import LocalPostgres
 from responder.settings import load
 from responder.store import Store
 from responder.store.migrations import migrate
-from responder.web.tokens import ROLES, TokenKeys, new_keys
+from responder.web.tokens import TokenKeys, new_keys
 
 #: What the worker says when it takes jobs.
 WORKER_IS_READY = "worker is ready"

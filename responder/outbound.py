@@ -10,14 +10,36 @@ from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError, NewConnectionError
 
-from responder.receivers.receiver import Undelivered
-
-MAX_ANSWER = 4_096
+#: An answer that is longer is cut; none that we read needs more.
+MAX_ANSWER = 1_000_000
+MAX_REFUSAL = 4_096
 MAX_RETRY_AFTER = 86_400.0
 
 #: Request Timeout, Too Early and Too Many Requests: 4xx that say "later", not "never".
 _LATER = frozenset({408, 425, 429})
+
+
+class Undelivered(Exception):
+    """The message did not arrive, as far as we know; it never holds a secret or a whole URL.
+
+    permanent: trying again is useless; retry_after: seconds that the receiver asks us to wait;
+    maybe: nobody can say that it did not arrive, so a second attempt may double it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool,
+        retry_after: float | None = None,
+        maybe: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.retry_after = retry_after
+        self.maybe = maybe
 
 
 class Refused(Undelivered):
@@ -27,57 +49,88 @@ class Refused(Undelivered):
         self, message: str, *, status: int, answer: bytes, retry_after: float | None
     ) -> None:
         permanent = status < 500 and status not in _LATER
-        super().__init__(message, permanent=permanent, retry_after=retry_after)
+        super().__init__(
+            message, permanent=permanent, retry_after=retry_after, maybe=status >= 500
+        )
         self.status = status
         self.answer = answer
 
 
 def post(
     url: str, body: bytes, headers: Mapping[str, str], *, now: datetime, timeout: float
-) -> None:
-    """Post JSON; Undelivered unless 2xx came within `timeout` seconds, whatever the receiver does.
+) -> bytes:
+    """Post JSON and return the answer; Undelivered unless 2xx came within `timeout` seconds.
 
-    A look-up of a name and an answer that drips in byte by byte are out of any socket timeout's
-    reach, so the request has a thread of its own, which is left alone when the time is over.
     now: what a Retry-After date is counted from.
     """
-    outcome: list[Undelivered | None] = []
+    headers = {"content-type": "application/json", **headers}
+    return _in_time("POST", url, body, headers, now, timeout)
+
+
+def get(url: str, headers: Mapping[str, str], *, now: datetime, timeout: float) -> bytes:
+    """The answer to a GET; Undelivered as `post`."""
+    return _in_time("GET", url, None, headers, now, timeout)
+
+
+def _in_time(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    now: datetime,
+    timeout: float,
+) -> bytes:
+    """A look-up of a name and an answer that drips in byte by byte are out of any socket timeout's
+    reach, so the request has a thread of its own, which is left alone when the time is over.
+    """
+    outcome: list[bytes | Undelivered] = []
 
     def send() -> None:
         try:
-            _send(url, body, headers, now, timeout)
+            outcome.append(_send(method, url, body, headers, now, timeout))
         except Undelivered as undelivered:
             outcome.append(undelivered)
-        else:
-            outcome.append(None)
 
-    sender = threading.Thread(target=send, name="post", daemon=True)
+    sender = threading.Thread(target=send, name="outbound", daemon=True)
     sender.start()
     sender.join(timeout)
     if not outcome:
         raise _silent(url, timeout)
-    if outcome[0] is not None:
+    if isinstance(outcome[0], Undelivered):
         raise outcome[0]
+    return outcome[0]
 
 
-def _send(url: str, body: bytes, headers: Mapping[str, str], now: datetime, timeout: float) -> None:
-    headers = {"content-type": "application/json", "user-agent": _user_agent(), **headers}
+def _send(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    now: datetime,
+    timeout: float,
+) -> bytes:
     deadline = time.monotonic() + timeout
     try:
-        with requests.post(
+        with requests.request(
+            method,
             url,
             data=body,
-            headers=headers,
+            headers={"user-agent": _user_agent(), **headers},
             timeout=(timeout, timeout),
             allow_redirects=False,
             stream=True,
         ) as response:
             if not 200 <= response.status_code < 300:
                 raise _refused(url, response, now, deadline)
+            return _read(response, deadline)
+    except requests.ConnectTimeout:
+        raise _unreached(url) from None
     except requests.Timeout:
         raise _silent(url, timeout) from None
     except requests.exceptions.SSLError:
         raise Undelivered(f"{_host(url)}: TLS failed", permanent=False) from None
+    except requests.ConnectionError as error:
+        raise _broken(url, error) from None
     except (requests.RequestException, ValueError) as error:
         # a wrong URL or header is a ValueError, sometimes urllib3's own: no retry will mend it
         wrong = isinstance(error, ValueError)
@@ -86,7 +139,20 @@ def _send(url: str, body: bytes, headers: Mapping[str, str], now: datetime, time
 
 
 def _silent(url: str, timeout: float) -> Undelivered:
-    return Undelivered(f"{_host(url)}: no answer within {timeout:g} s", permanent=False)
+    said = f"{_host(url)}: no answer within {timeout:g} s"
+    return Undelivered(said, permanent=False, maybe=True)
+
+
+def _unreached(url: str) -> Undelivered:
+    return Undelivered(f"{_host(url)}: cannot be reached", permanent=False)
+
+
+def _broken(url: str, error: requests.ConnectionError) -> Undelivered:
+    """Refused before a connection stood, or cut while the message was under way."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, NewConnectionError):
+        return _unreached(url)
+    return Undelivered(f"{_host(url)}: the connection broke", permanent=False, maybe=True)
 
 
 def _refused(url: str, response: requests.Response, now: datetime, deadline: float) -> Refused:
@@ -95,22 +161,23 @@ def _refused(url: str, response: requests.Response, now: datetime, deadline: flo
     return Refused(
         f"{_host(url)}: answered {status}{hint}",
         status=status,
-        answer=_beginning(response, deadline),
+        answer=_read(response, deadline, MAX_REFUSAL),
         retry_after=_retry_after(response.headers.get("retry-after", ""), now),
     )
 
 
-def _beginning(response: requests.Response, deadline: float) -> bytes:
-    """What came until the deadline, at most MAX_ANSWER bytes."""
+def _read(response: requests.Response, deadline: float, limit: int = MAX_ANSWER) -> bytes:
+    """What came until the deadline, at most `limit` bytes."""
     answer = bytearray()
     try:
-        for byte in response.iter_content(1):
-            answer += byte
-            if len(answer) >= MAX_ANSWER or time.monotonic() > deadline:
+        while len(answer) < limit and time.monotonic() < deadline:
+            piece = response.raw.read1(limit, decode_content=True)
+            if not piece:
                 break
-    except requests.RequestException:
+            answer += piece
+    except (HTTPError, OSError):
         pass
-    return bytes(answer)
+    return bytes(answer[:limit])
 
 
 def _retry_after(told: str, now: datetime) -> float | None:

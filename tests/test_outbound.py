@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from responder.receivers import Undelivered
-from responder.receivers.http import MAX_ANSWER, MAX_RETRY_AFTER, Refused, post
+from responder.outbound import MAX_REFUSAL, MAX_RETRY_AFTER, Refused, Undelivered, post
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
@@ -153,7 +152,7 @@ def test_of_a_long_answer_only_the_beginning_is_read() -> None:
     with server(400, b"x" * 10_000_000) as (url, _):
         failed = fails(url)
     assert isinstance(failed, Refused)
-    assert failed.answer == b"x" * MAX_ANSWER
+    assert failed.answer == b"x" * MAX_REFUSAL
 
 
 def test_a_closed_port() -> None:

@@ -1,0 +1,190 @@
+"""The page without our database: what `keep` holds leaves with what is known of it."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from responder.domain.incident import dedup_key
+from responder.domain.notification import Happening, Message
+from responder.outbound import Undelivered
+from responder.pipeline.document import bare_document
+from responder.pipeline.keep import Bare, Hold, Page, Sent
+from responder.pipeline.notify import is_from_pagerduty, pagers
+from responder.pipeline.services import Services
+from responder.store import StoreAway, Transaction
+
+#: Seconds in which our database must answer; else it is silent, and the page leaves.
+SILENCE = 0.5
+TIMEOUT = 0.9
+#: Bare pages to one receiver in a minute; what is more leaves as one page with true counts.
+A_MINUTE = 20
+_SUMMARY_EVERY = 5.0
+_AT_ONCE = 8
+
+
+def page_barely(services: Services) -> None:
+    """One look at what is held: released when our database has it in hand, sent when not."""
+    keep = services.keep
+    due = keep.due()
+    lost = [hold for hold in due if hold.lost]
+    asked = [hold for hold in due if not hold.lost]
+    if asked:
+        safe = _safe(services, asked)
+        if safe is None:
+            lost += asked
+        else:
+            keep.release(safe)
+    for hold in lost:
+        for page in hold.pages:
+            if keep.claim(page.identity.key):
+                names = _last_resort(services, page)
+                keep.waiting += [Bare(page, name, hold.until) for name in names]
+    keep.release(lost)
+    _send_all(services)
+    if keep.sent:
+        _answered(lambda: _flush_now(services))
+
+
+def _last_resort(services: Services, page: Page) -> Sequence[str]:
+    """Whoever would be paged, if nobody else is named; who was paged by PagerDuty is awake."""
+    if is_from_pagerduty(services, page.alert.source):
+        return ()
+    if services.settings.last_resort is not None:
+        return services.settings.last_resort
+    return pagers(services, page.alert.source, page.alert.labels, page.identity.severity)
+
+
+def _safe(services: Services, holds: Sequence[Hold]) -> list[Hold] | None:
+    """Those whose delivery is triaged and owes no page; None when our database is silent."""
+    pairs = [
+        (hold.delivery, page.identity.key)
+        for hold in holds
+        for page in hold.pages
+        if hold.delivery is not None
+    ]
+
+    def ask() -> set[Any]:
+        with services.lifeline.transaction() as tx:
+            rows = tx.all(
+                "owed_pages",
+                deliveries=tuple(delivery for delivery, _ in pairs),
+                keys=tuple(key for _, key in pairs),
+            )
+        return {row["delivery_id"] for row in rows}
+
+    owing = _answered(ask)
+    if owing is None:
+        return None
+    return [hold for hold in holds if hold.delivery and hold.delivery not in owing]
+
+
+def _answered(ask: Callable[[], Any]) -> Any:
+    """What our database answers within SILENCE; None when it does not."""
+    answers: list[Any] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except StoreAway:
+            return
+
+    asking = threading.Thread(target=run, name="lifeline", daemon=True)
+    asking.start()
+    asking.join(SILENCE)
+    return answers[0] if answers else None
+
+
+def _send_all(services: Services) -> None:
+    """The gravest first; what a receiver would not take in a minute leaves as one message."""
+    keep, now = services.keep, services.keep.clock()
+    keep.waiting = [bare for bare in keep.waiting if bare.until > now]
+    single: list[Bare] = []
+    for receiver in {bare.receiver for bare in keep.waiting}:
+        mine = [bare for bare in keep.waiting if bare.receiver == receiver]
+        mine.sort(key=lambda bare: bare.page.identity.severity)
+        times = [at for at in keep.sent_at.get(receiver, []) if at > now - 60]
+        keep.sent_at[receiver] = times
+        left = max(0, A_MINUTE - len(times))
+        single += mine[:left]
+        rest = mine[left:]
+        if rest and (not times or times[-1] <= now - _SUMMARY_EVERY or left):
+            _send_summary(services, receiver, rest)
+    if single:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="bare") as pool:
+            gone = [bare for bare in pool.map(lambda each: _send(services, each), single) if bare]
+        _done(services, gone)
+
+
+def _send(services: Services, bare: Bare) -> Bare | None:
+    """One attempt; the page when it needs no other one."""
+    page = bare.page
+    document = bare_document(services, page.alert, page.identity, page.at.isoformat())
+    key = page.identity.key
+    message = Message(str(services.new_id()), Happening.OPENED, dedup_key(key), document)
+    if not _delivered(services, bare.receiver, message):
+        return None
+    services.keep.sent.append(Sent(UUID(message.id), key, bare.receiver, document))
+    services.log.warning("paged without our database", key=dedup_key(key), receiver=bare.receiver)
+    return bare
+
+
+def _send_summary(services: Services, receiver: str, rest: Sequence[Bare]) -> None:
+    counts = Counter(str(bare.page.identity.severity) for bare in rest)
+    at = datetime.now(UTC).isoformat()
+    told = {"messages": len(rest), "incidents": len(rest), "by_severity": dict(counts)}
+    first = [
+        {"id": None, "title": bare.page.alert.title, "severity": bare.page.identity.severity}
+        for bare in rest[:20]
+    ]
+    document = {
+        "version": 1,
+        "summary": {**told, "by_happening": {"opened": len(rest)}, "since": at, "until": at},
+        "incidents": first,
+        "links": {"self": f"{services.settings.public_url}/v1/incidents"},
+    }
+    summary_id = str(services.new_id())
+    key = dedup_key(f"summary:{summary_id}")
+    if _delivered(services, receiver, Message(summary_id, Happening.SUMMARY, key, document)):
+        _done(services, rest)
+
+
+def _delivered(services: Services, receiver: str, message: Message) -> bool:
+    now = datetime.now(UTC)  # our database's clock is what is away
+    try:
+        services.receivers[receiver].deliver(message, now, TIMEOUT)
+    except Undelivered as error:
+        services.log.error("a bare page did not leave", receiver=receiver, why=str(error))
+        return False
+    services.keep.sent_at.setdefault(receiver, []).append(services.keep.clock())
+    return True
+
+
+def _done(services: Services, gone: Iterable[Bare]) -> None:
+    ids = {id(bare) for bare in gone}
+    services.keep.waiting = [bare for bare in services.keep.waiting if id(bare) not in ids]
+
+
+def _flush_now(services: Services) -> bool:
+    with services.lifeline.transaction() as tx:
+        told = flush(services, tx)
+    services.keep.sent = [sent for sent in services.keep.sent if sent not in told]
+    return True
+
+
+def flush(services: Services, tx: Transaction) -> list[Sent]:
+    """Tell our database what left without it, so that nobody is woken for it a second time."""
+    told = list(services.keep.sent)
+    for sent in told:
+        tx.run("supersede_bare", key=sent.key, receiver=sent.receiver)
+        tx.run(
+            "insert_sent_page",
+            id=sent.id,
+            key=sent.key,
+            receiver=sent.receiver,
+            document=sent.document,
+        )
+    return told

@@ -1,0 +1,181 @@
+"""Due messages leave: under a lease, within each receiver's rate, with a fallback for pages."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from responder.domain.actor import RESPONDER
+from responder.domain.incident import dedup_key
+from responder.domain.notification import Happening, Message
+from responder.log import about
+from responder.outbound import Undelivered
+from responder.pipeline.document import document
+from responder.pipeline.services import Services, record
+from responder.pipeline.storm import summarise
+from responder.store import StoreAway, Transaction
+from responder.store.incidents import incident_from_row
+
+#: An attempt to page may last so long; its lease ends soon after, and another process goes on.
+PAGE_TIMEOUT = 0.9
+PAGE_LEASE = timedelta(seconds=1)
+OTHER_TIMEOUT = 15.0
+OTHER_LEASE = timedelta(seconds=30)
+#: A message that is no page is given up after so many attempts; a page is tried for ever.
+ATTEMPTS = 12
+_LONGEST_WAIT = 3600.0
+#: Whatever a receiver asks for, a page is tried again so soon.
+LONGEST_PAGE_WAIT = 30.0
+#: So many failures in a row open a receiver's circuit: it is left alone, then tried with one
+#: message; its pages go to the fallback at once.
+CIRCUIT_FAILURES = 5
+CIRCUIT_OPEN = timedelta(seconds=30)
+_AT_ONCE = 8
+
+
+def deliver(services: Services, page: bool) -> int:
+    """Send what is due; returns how many messages were tried."""
+    with services.store.transaction() as tx:
+        summarise(services, tx, page)
+        if page:
+            _divert(services, tx)
+        claimed = tx.all(
+            "claim_notifications",
+            page=page,
+            lease=PAGE_LEASE if page else OTHER_LEASE,
+            limit=_AT_ONCE,
+            per_minute=_per_minute(services),
+            circuit_failures=CIRCUIT_FAILURES,
+        )
+    if len(claimed) == 1:
+        _send(services, claimed[0])
+    elif claimed:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="send") as pool:
+            list(pool.map(lambda row: _send(services, row), claimed))
+    return len(claimed)
+
+
+def _per_minute(services: Services) -> dict[str, int]:
+    return {name: each.per_minute for name, each in services.settings.receivers.items()}
+
+
+def _divert(services: Services, tx: Transaction) -> None:
+    """Pages to a receiver whose circuit is open go to its fallback at once, and wait there."""
+    for row in tx.all("pages_behind_open_circuits"):
+        if _fall_back(services, tx, row, "its circuit is open"):
+            tx.run("page_at", id=row["id"], due_at=row["open_until"])
+
+
+def _send(services: Services, row: Mapping[str, Any]) -> None:
+    """One attempt; its outcome and its audit event are one transaction."""
+    with about(incident=row["incident_id"], notification=row["id"]):
+        with services.store.transaction() as tx:
+            known = document(services, tx, row["incident_id"]) if row["incident_id"] else None
+            now = tx.now
+        told = known or row["document"]
+        try:
+            _hand_over(services, row, told, now)
+        except Undelivered as error:
+            services.log.warning(
+                "not delivered", receiver=row["receiver"], page=row["page"], why=str(error)
+            )
+            _failed(services, row, error)
+        else:
+            _sent(services, row, told)
+
+
+def _hand_over(services: Services, row: Mapping[str, Any], told: Any, now: Any) -> None:
+    receiver = services.receivers.get(row["receiver"])
+    if receiver is None:
+        raise Undelivered("no receiver of this name is configured", permanent=True)
+    message = Message(
+        str(row["id"]),
+        Happening(row["happening"]),
+        dedup_key(row["key"]),
+        told,
+        repeated=row["repeated"],
+    )
+    receiver.deliver(message, now, PAGE_TIMEOUT if row["page"] else OTHER_TIMEOUT)
+
+
+def _sent(services: Services, row: Mapping[str, Any], told: Any) -> None:
+    with services.store.transaction() as tx:
+        changed = tx.run("notification_sent", id=row["id"], attempts=row["attempts"], document=told)
+        if changed:
+            _event(tx, row, "sent")
+    _count(services, "receiver_sent", name=row["receiver"])
+
+
+def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> None:
+    """Tried again later, or given up; a page goes to the fallback at its first failure."""
+    fell_back = False
+    with services.store.transaction() as tx:
+        dead = error.permanent or (not row["page"] and row["attempts"] >= ATTEMPTS)
+        wait = error.retry_after or _backoff(row["attempts"], row["page"])
+        longest = LONGEST_PAGE_WAIT if row["page"] else _LONGEST_WAIT
+        changed = tx.run(
+            "notification_failed",
+            id=row["id"],
+            attempts=row["attempts"],
+            dead=dead,
+            maybe=error.maybe,
+            due_at=tx.now + timedelta(seconds=min(wait, longest)),
+            error=str(error)[:500],
+        )
+        if changed and (dead or row["attempts"] == 1):
+            _event(tx, row, "dead" if dead else "due", error=str(error)[:500])
+        if changed and row["page"] and row["happening"] == Happening.OPENED:
+            fell_back = _fall_back(services, tx, row, str(error)[:500], dead)
+    if not error.permanent:
+        _count(
+            services,
+            "receiver_failed",
+            name=row["receiver"],
+            error=str(error)[:500],
+            circuit_failures=CIRCUIT_FAILURES,
+            circuit_open=CIRCUIT_OPEN,
+        )
+    if fell_back:
+        deliver(services, page=True)
+
+
+def _fall_back(
+    services: Services, tx: Transaction, row: Mapping[str, Any], why: str, dead: bool = False
+) -> bool:
+    """Wake the receiver's fallback too, once a page; without one the last resort, if it is dead."""
+    configured = services.settings.receivers.get(row["receiver"])
+    fallback = configured.fallback if configured else ""
+    names = [fallback] if fallback else list(services.settings.last_resort or ()) if dead else []
+    written = 0
+    for name in names:
+        if name == row["receiver"]:
+            continue
+        fell = tx.run("insert_fallback", id=services.new_id(), page_id=row["id"], receiver=name)
+        if fell:
+            written += 1
+            _event(tx, row, "fallback", to=name, error=why)
+    return written > 0
+
+
+def _count(services: Services, query: str, **told: Any) -> None:
+    """How a receiver fares; apart from the outcome, which must wait for nobody's lock."""
+    try:
+        with services.store.transaction() as tx:
+            tx.run(query, **told)
+    except StoreAway:
+        return
+
+
+def _backoff(attempts: int, page: bool) -> float:
+    """A page is tried again at once and then each half minute; the rest waits longer each time."""
+    return 0.5 * 2.0 ** min(attempts - 1, 6) if page else 5.0 * 3.0 ** (attempts - 1)
+
+
+def _event(tx: Transaction, row: Mapping[str, Any], after: str, **details: Any) -> None:
+    told = {name: row[name] for name in ("receiver", "happening", "page", "attempts")} | details
+    if row["incident_id"] is None:  # a bare page before triage adopted it, or a summary
+        subject = f"notification {row['id']}"
+        tx.record("notification", RESPONDER, subject, before="due", after=after, **told)
+        return
+    incident = incident_from_row(tx.one("incident", id=row["incident_id"]))
+    record(tx, incident, "notification", before="due", after=after, **told)

@@ -1,0 +1,136 @@
+"""What this process has taken in and must not be silent about, should our database be.
+
+A P0 or P1 is held here from the moment it is understood until its page has left, for a minute at
+most. `responder.pipeline.bare` asks for it and sends the bare page to the last resort.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from responder.domain.alert import Alert
+from responder.runbook.catalogue import Identity
+
+#: Seconds after which a page should have left, had our database been there.
+DUE_AFTER = 1.1
+#: Seconds after which nothing is held any more.
+HELD_FOR = 60.0
+#: Seconds in which one key leaves this host barely once.
+ONCE_IN = 300.0
+
+
+@dataclass(frozen=True)
+class Page:
+    """One alert that wakes people. at: this host's clock; our database's is what may be away."""
+
+    alert: Alert
+    identity: Identity
+    at: datetime
+
+
+@dataclass
+class Hold:
+    """The pages of one delivery; `delivery` is set when it is committed, `lost` when it is not."""
+
+    pages: Sequence[Page]
+    due: float
+    until: float
+    delivery: UUID | None = None
+    lost: bool = False
+
+
+@dataclass
+class Bare:
+    """One bare page to one receiver, until it has left or its time is over."""
+
+    page: Page
+    receiver: str
+    until: float
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A bare page that left, of which our database does not know yet."""
+
+    id: UUID
+    key: str
+    receiver: str
+    document: Mapping[str, Any]
+
+
+@dataclass
+class Keep:
+    """Of one process; `folder` is shared by those of one host, so that each key leaves once.
+
+    waiting: bare pages that are to leave; sent: what our database must be told; sent_at: when
+    messages left, by receiver; all three belong to the one thread that sends.
+    """
+
+    folder: Path | None = None
+    clock: Callable[[], float] = time.monotonic
+    waiting: list[Bare] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    sent_at: dict[str, list[float]] = field(default_factory=dict)
+    _holds: list[Hold] = field(default_factory=list)
+    _left: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def held(self, pages: Sequence[Page]) -> Iterator[Hold]:
+        """Hold these while the block commits them; without a delivery at its end they are lost."""
+        now = self.clock()
+        hold = Hold(pages, now + DUE_AFTER, now + HELD_FOR)
+        if not pages:
+            yield hold
+            return
+        with self._lock:
+            self._holds.append(hold)
+        try:
+            yield hold
+        finally:
+            hold.lost = hold.delivery is None
+
+    def due(self) -> list[Hold]:
+        """What should have left by now, or cannot be committed; what is too old is forgotten."""
+        now = self.clock()
+        with self._lock:
+            self._holds = [hold for hold in self._holds if hold.until > now]
+            return [hold for hold in self._holds if hold.lost or hold.due <= now]
+
+    def release(self, holds: Iterable[Hold]) -> None:
+        """Somebody else has them in hand."""
+        gone = {id(hold) for hold in holds}
+        with self._lock:
+            self._holds = [hold for hold in self._holds if id(hold) not in gone]
+
+    def claim(self, key: str) -> bool:
+        """Whether this key may leave now: once in five minutes on this host."""
+        now = self.clock()
+        if self._left.get(key, -ONCE_IN) + ONCE_IN > now:
+            return False
+        self._left = {each: at for each, at in self._left.items() if at + ONCE_IN > now}
+        self._left[key] = now
+        return self.folder is None or _claim_file(self.folder, key)
+
+
+def _claim_file(folder: Path, key: str) -> bool:
+    """The first process of this host makes the file; one that is old is as good as none."""
+    mark = folder / ("bare-" + hashlib.sha256(key.encode()).hexdigest())
+    with suppress(OSError):
+        if time.time() - mark.stat().st_mtime > ONCE_IN:
+            mark.unlink()
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    except OSError:  # the folder is gone or full: rather twice than never
+        return True
+    return True

@@ -1,0 +1,22 @@
+"""The API for people and programs; a file a subject.
+
+To add an endpoint, write its view in the file of its subject under `@endpoints.get(...)` (`post`,
+`put`, `delete`), saying its role, what it reads and answers, and the problems that it may raise.
+New answers are described by schemas; a new file is named in SUBJECTS, a new call in docs/api.md.
+"""
+
+from collections.abc import Sequence
+
+from responder.web.api import autofix, deliveries, explain, fixes, incidents, maintenance, rules
+from responder.web.api.endpoints import Endpoints
+
+#: In the order of the documentation.
+SUBJECTS: Sequence[Endpoints] = (
+    deliveries.endpoints,
+    incidents.endpoints,
+    fixes.endpoints,
+    maintenance.endpoints,
+    autofix.endpoints,
+    rules.endpoints,
+    explain.endpoints,
+)

@@ -1,0 +1,65 @@
+"""The rules, in the order in which they are tried."""
+
+from flask import Response, jsonify
+from marshmallow import fields
+
+from responder.domain.decision import Autonomy
+from responder.domain.severity import Severity
+from responder.pipeline.explain import describe_rule
+from responder.web.api import lists
+from responder.web.api.endpoints import Endpoints, services
+from responder.web.api.schemas import (
+    Answer,
+    anything_by_name,
+    listed,
+    moment,
+    string,
+    strings,
+    strings_by_name,
+)
+from responder.web.problems import Problem
+
+endpoints = Endpoints("rules", "The answers to alerts, in the order in which they are tried.")
+
+
+class Rule(Answer):
+    """The answer to one kind of alert."""
+
+    name = string()
+    severity = string(of=Severity)
+    summary = string()
+    answers = strings()
+    target = string(told="The kind of system that it asks.")
+    checksum = string(told="Of the module and its SQL.")
+    autonomy = string(of=Autonomy)
+    ceiling = string(of=Autonomy)
+    promoted_by = string(null=True)
+    promoted_at = moment(null=True)
+    automatic = strings()
+
+
+class WholeRule(Rule):
+    text = string()
+    diagnostics = fields.List(anything_by_name(), required=True)
+    options = fields.List(anything_by_name(), required=True)
+    statements = strings_by_name()
+
+
+@endpoints.get("/rules", role="viewer", answers={200: listed(Rule)})
+def rules() -> Response:
+    """The loaded rules in the order in which they are tried."""
+    with services().store.transaction() as tx:
+        promotions = tx.all("promotions")
+    loaded = services().catalogue.rules.values()
+    return lists.whole([describe_rule(services(), rule, promotions) for rule in loaded])
+
+
+@endpoints.get("/rules/<name>", role="viewer", answers={200: WholeRule}, problems=["not_found"])
+def rule(name: str) -> Response:
+    """One rule with its questions, options and statements."""
+    found = services().catalogue.rules.get(name)
+    if found is None:
+        raise Problem(404, "not_found", "there is no such rule")
+    with services().store.transaction() as tx:
+        promotions = tx.all("promotions")
+    return jsonify(describe_rule(services(), found, promotions, whole=True))

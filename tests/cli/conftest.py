@@ -1,0 +1,42 @@
+"""Runs commands with settings for the house's own databases."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from responder.cli import main
+from tests.house import House
+
+SETTINGS = """
+database = "env:CLI_DATABASE"
+token_keys = "file:{folder}/keys.json"
+
+[sources.prometheus]
+type = "alertmanager"
+bearer = "env:TEST_TOKEN"
+
+[targets.shop_eu]
+kind = "shop"
+matches = ['env="production"']
+reading = "env:TEST_READING"
+writing = "env:TEST_WRITING"
+"""
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command with settings for the house's own databases."""
+    monkeypatch.setenv("CLI_DATABASE", house.services.store.url)
+    config = tmp_path / "responder.toml"
+    config.write_text(SETTINGS.format(folder=tmp_path))
+    monkeypatch.setenv("RESPONDER_CONFIG", str(config))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments))
+
+    made = run("token", "keys", "--out", str(tmp_path / "keys.json"))
+    assert made.exit_code == 0, made.output
+    return run
