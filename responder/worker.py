@@ -13,6 +13,7 @@ import procrastinate
 from responder.domain.severity import Severity
 from responder.log import about
 from responder.pipeline import TRIES, walk
+from responder.pipeline.enrich import enrich
 from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.services import Services
 from responder.pipeline.triage import give_up_triage, triage
@@ -103,6 +104,7 @@ def bind(services: Services) -> procrastinate.App:
             if context.job.attempts >= TRIES:
                 give_up_triage(services, UUID(delivery), "triage failed three times")
             else:
+                enrich(services, UUID(delivery))
                 triage(services, UUID(delivery))
 
     @app.task(name=WALK, retry=again, pass_context=True)

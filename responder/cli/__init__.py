@@ -5,6 +5,7 @@ import click
 from responder import __version__
 from responder.cli.deliveries import deliveries
 from responder.cli.demo import demo, up
+from responder.cli.doctor import doctor
 from responder.cli.fixes import fixes
 from responder.cli.incidents import incidents
 from responder.cli.notifications import notifications
@@ -27,6 +28,7 @@ for command in (
     work,
     migrate,
     check,
+    doctor,
     rules,
     explain,
     incidents,

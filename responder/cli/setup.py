@@ -28,7 +28,7 @@ def check(config: Path, as_json: bool) -> None:
     settings = read_settings(config)
     mistakes = [
         *unreadable_secrets(settings),
-        *_runbook_mistakes(settings),
+        *runbook_mistakes(settings),
         *_database_mistakes(settings),
     ]
     if as_json:
@@ -39,7 +39,7 @@ def check(config: Path, as_json: bool) -> None:
         click.echo(_summary(settings))
 
 
-def _runbook_mistakes(settings: Settings) -> Iterator[str]:
+def runbook_mistakes(settings: Settings) -> Iterator[str]:
     try:
         catalogue = load_catalogue(settings)
     except RunbookWrong as wrong:

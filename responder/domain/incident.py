@@ -73,7 +73,7 @@ class Incident:
 
 
 #: How severe a fault is called says nothing about which fault it is.
-SEVERITY_LABELS = frozenset({"severity", "level", "priority"})
+SEVERITY_LABELS = frozenset({"severity", "level", "priority", "urgency"})
 #: Labels that never tell faults apart: severities, and what differs between replicas.
 KEYLESS_LABELS = frozenset(
     {

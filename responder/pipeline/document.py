@@ -31,7 +31,7 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
         "version": 1,
         "updates": incident.updates,
         "incident": summary(incident),
-        "alerts": [_alert(alert) for alert in alerts],
+        "alerts": [_alert(services, alert) for alert in alerts],
         "diagnosis": [_answer(answer) for answer in tx.all("latest_answers", id=incident_id)],
         "findings": [
             {name: finding[name] for name in ("name", "summary", "rows", "offers")}
@@ -108,12 +108,14 @@ def summary(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _alert(row: Mapping[str, Any]) -> dict[str, Any]:
+def _alert(services: Services, row: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("title", "labels", "annotations", "starts_at", "ends_at", "severity_word", "links")
     notice = row["notice"]
+    source = services.settings.sources.get(row["source"])
     return {
         "name": row["name"],
         "source": row["source"],
+        "type": source.type if source else None,
         "status": row["status"],
         "outcome": row["outcome"],
         "fingerprint": row["fingerprint"],

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from marshmallow.exceptions import SCHEMA
 
 from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Receiver, Route, Settings
+from responder.domain.signing import sign
+from responder.settings.mentions import mistaken_mentions
 from responder.settings.schema import RECEIVER_TYPES, SOURCE_TYPES, FileKeys
 
 __all__ = [
@@ -67,7 +70,7 @@ def read(text: str, origin: str) -> Settings:
         raise SettingsWrong(origin, [f"{origin}: not TOML: {error}"]) from None
     except RecursionError:
         raise SettingsWrong(origin, [f"{origin}: brackets in brackets, too deep"]) from None
-    mistakes = list(_unknown_receivers(written))
+    mistakes = [f"{reduce(_joined, way, '')}: {why}" for way, why in mistaken_mentions(written)]
     try:
         loaded = FileKeys().load(written)
     except ValidationError as error:
@@ -96,35 +99,6 @@ def _joined(key: str, part: str | int) -> str:
     return f"{key}.{quoted}" if key else quoted
 
 
-def _unknown_receivers(written: Mapping[str, Any]) -> Iterator[str]:
-    """On the text as written: a receiver with a mistake in it is still no unknown one."""
-    known = _if_is(dict, written.get("receivers"))
-    names = ", ".join(known) or "none"
-    for key, name in _named_receivers(written):
-        if isinstance(name, str) and name not in known:
-            yield f"{key}: there is no receiver {name!r}; known are {names}"
-    for name, receiver in known.items():
-        if _if_is(dict, receiver).get("fallback") == name:
-            yield f"receivers.{name}.fallback: must be another receiver"
-
-
-def _named_receivers(written: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    lists = [
-        (f"routes[{index}].receivers", _if_is(dict, route).get("receivers"))
-        for index, route in enumerate(_if_is(list, written.get("routes")))
-    ]
-    resort = _if_is(dict, written.get("last_resort")).get("receivers")
-    for key, names in [*lists, ("last_resort.receivers", resort)]:
-        yield from ((f"{key}[{place}]", name) for place, name in enumerate(_if_is(list, names)))
-    for name, receiver in _if_is(dict, written.get("receivers")).items():
-        if "fallback" in _if_is(dict, receiver):
-            yield f"receivers.{name}.fallback", receiver["fallback"]
-
-
-def _if_is(kind: type[Any], value: Any) -> Any:
-    return value if isinstance(value, kind) else kind()
-
-
 def _default_routes(receivers: Mapping[str, Receiver]) -> tuple[Route, ...]:
     """Pagers wake, the others hear of all; the pipeline decides which P2 or P3 is worth waking."""
     pagers = tuple(each.name for each in receivers.values() if each.type == "pagerduty")
@@ -134,16 +108,32 @@ def _default_routes(receivers: Mapping[str, Receiver]) -> tuple[Route, ...]:
 
 
 def unreadable_secrets(settings: Settings) -> list[str]:
-    """A line for each secret that cannot be read now: its key and why."""
-    return [line for key, secret in _secrets(settings) for line in _unreadable(key, secret)]
+    """A line for each secret that cannot be used now: its key and why."""
+    signing = _signing(settings)
+    return [
+        line for key, secret in _secrets(settings) for line in _unusable(key, secret, key in signing)
+    ]
 
 
-def _unreadable(key: str, secret: Secret) -> Iterator[str]:
+def _unusable(key: str, secret: Secret, signs: bool) -> Iterator[str]:
     for reference in secret.references:
         try:
-            Secret((reference,)).value()
+            value = Secret((reference,)).value()
+            if signs:
+                sign(value, "", "", b"")
         except SecretMissing as error:
             yield f"{key}: {error}"
+        except ValueError as error:
+            yield f"{key}: {reference}: {error}"
+
+
+def _signing(settings: Settings) -> set[str]:
+    """The keys of secrets that sign by Standard Webhooks, which not every text can."""
+    sources = [name for name, source in settings.sources.items() if source.type == "generic"]
+    hooks = [name for name, each in settings.receivers.items() if each.type == "webhook"]
+    return {f"sources.{name}.secret" for name in sources} | {
+        f"receivers.{name}.secret" for name in hooks
+    }
 
 
 def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:

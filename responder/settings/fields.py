@@ -127,9 +127,14 @@ class Keys(Schema):
     class Meta:
         unknown = RAISE
 
+    @property
+    def names(self) -> list[str]:
+        """The keys as they are written in the file."""
+        return [field.data_key or name for name, field in self.fields.items()]
+
     def handle_error(self, error: ValidationError, data: Any, **kwargs: Any) -> None:
-        mistakes = error.messages_dict
-        for key in mistakes.keys() - self.fields.keys() - {SCHEMA}:
-            close = get_close_matches(key, self.fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(self.fields)}"
+        mistakes, names = error.messages_dict, self.names
+        for key in mistakes.keys() - {*names, SCHEMA}:
+            close = get_close_matches(key, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"
             mistakes[key] = [f"unknown key; {hint}"]

@@ -3,7 +3,8 @@
 What is not written keeps the default of the dataclass in `responder.domain.settings`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, post_load, validates_schema
@@ -46,6 +47,8 @@ from responder.settings.values import (
 )
 
 _FILLED = Length(min=1, error="must not be empty")
+#: Those of the sender and of the source together fit into an alert.
+_NOT_TOO_MANY = Length(max=40, error="must be at most 40")
 
 
 class BasicKeys(Keys):
@@ -63,7 +66,7 @@ class SourceKeys(Keys):
 
     type = Value(read_text)
     severity = Named(Value(one_of(Severity)), attribute="severities", validate=_no_twins)
-    labels = Named(Value(read_text))
+    labels = Named(Value(read_text), validate=_NOT_TOO_MANY)
     wait = Value(read_waiting)
     per_minute = Value(read_count)
 
@@ -72,6 +75,12 @@ class SourceKeys(Keys):
         data.update(data.pop("basic", {}))
         words = data.pop("severities", {})
         return {**data, "severities": {word.strip().lower(): words[word] for word in words}}
+
+
+def _must_come_with(main: str, others: Iterable[str], written: Mapping[str, Any]) -> None:
+    alone = [key for key in others if key in written and main not in written]
+    if alone:
+        raise ValidationError({key: [f"is of no use without {main}"] for key in alone})
 
 
 class CredentialKeys(SourceKeys):
@@ -98,10 +107,9 @@ class GrafanaKeys(CredentialKeys):
     timestamp_header = Value(read_header)
     proofs = ("bearer", "basic", "secret")
 
-    @validates_schema(skip_on_field_errors=True)
-    def check_timestamp(self, data: Any, **kwargs: Any) -> None:
-        if "timestamp_header" in data and "secret" not in data:
-            raise ValidationError("is of no use without secret", "timestamp_header")
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def check_headers(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
+        _must_come_with("secret", ("signature_header", "timestamp_header"), original)
 
 
 class PagerdutySourceKeys(SourceKeys):
@@ -125,10 +133,18 @@ class FieldsKeys(Keys):
     starts_at = Value(read_pointers)
     ends_at = Value(read_pointers)
     link = Value(read_pointers)
-    labels = Named(Value(read_pointers))
+    labels = Named(Value(read_pointers), validate=_NOT_TOO_MANY)
     resolved = Items(Value(read_word), validate=_FILLED)
     firing = Items(Value(read_word), validate=_FILLED)
     ignored = Items(Value(read_word), validate=_FILLED)
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def check_words(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
+        lists = ("resolved", "firing", "ignored")
+        _must_come_with("status", lists, original)
+        counts = Counter(word for name in lists for word in set(data.get(name, ())))
+        if twice := [repr(word) for word, count in counts.items() if count > 1]:
+            raise ValidationError(f"has {', '.join(twice)} in two lists of words")
 
     @post_load
     def make(self, data: dict[str, Any], **kwargs: Any) -> Fields:
@@ -142,7 +158,7 @@ class GenericKeys(CredentialKeys):
 
     @validates_schema(skip_on_field_errors=True)
     def check_name(self, data: Any, **kwargs: Any) -> None:
-        if not data["fields"].name and "alertname" not in data.get("labels", {}):
+        if not data["fields"].name and not data.get("labels", {}).get("alertname", "").strip():
             raise ValidationError("needs fields.name, or labels.alertname for all of them")
 
 
@@ -182,10 +198,15 @@ class ReceiverKeys(Keys):
 
     type = Value(read_text)
     per_minute = Value(read_count)
+
+
+class WakingKeys(ReceiverKeys):
+    """Receivers that can wake somebody."""
+
     fallback = Value(read_text)
 
 
-class PagerdutyKeys(ReceiverKeys):
+class PagerdutyKeys(WakingKeys):
     routing_key = Value(read_secret, required=True, attribute="secret")
     url = Value(read_base_url, load_default="https://events.pagerduty.com")
     per_minute = Value(read_count, load_default=100)
@@ -197,11 +218,11 @@ class PagerdutyNotesKeys(ReceiverKeys):
     url = Value(read_base_url, load_default="https://api.pagerduty.com")
 
 
-class SlackKeys(ReceiverKeys):
+class SlackKeys(WakingKeys):
     webhook_url = Value(read_secret, required=True, attribute="secret")
 
 
-class EmailKeys(ReceiverKeys):
+class EmailKeys(WakingKeys):
     server = Value(read_server, required=True, attribute="url")
     security = Value(one_of(("starttls", "tls", "none")), load_default="starttls")
     user = Value(read_filled_text)
@@ -215,7 +236,7 @@ class EmailKeys(ReceiverKeys):
             raise ValidationError("needs both user and password, or neither")
 
 
-class WebhookKeys(ReceiverKeys):
+class WebhookKeys(WakingKeys):
     url = Value(read_url, required=True)
     secret = Value(read_secret, required=True)
 

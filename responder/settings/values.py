@@ -15,7 +15,8 @@ _PATH = re.compile(r"/[!-~]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
-_SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+MAX_PORT = 65_535
 MAX_WAIT = timedelta(seconds=30)
 
 Word = TypeVar("Word", bound=str)
@@ -107,10 +108,17 @@ def read_header(value: object) -> str:
 
 
 def read_pattern(value: object) -> re.Pattern[str]:
+    """A regular expression whose named groups say something."""
+    written = read_filled_text(value)
     try:
-        return re.compile(read_filled_text(value))
+        pattern = re.compile(written)
+    except (OverflowError, RecursionError):  # of "a{99999999999}" and of "((((..."
+        raise ValueError("is too large a regular expression") from None
     except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {written!r}: {error}") from None
+    if not pattern.groupindex:
+        raise ValueError("has no named group, such as (?P<alertname>.+)")
+    return pattern
 
 
 def read_pointer(value: object) -> str:
@@ -139,9 +147,10 @@ def read_address(value: object) -> str:
 
 
 def read_server(value: object) -> str:
-    if not isinstance(value, str) or not _SERVER.fullmatch(value):
+    found = _SERVER.fullmatch(value) if isinstance(value, str) else None
+    if not found or not 0 < int(found["port"]) <= MAX_PORT:
         raise ValueError('must be like "smtp.example.com:587"')
-    return value
+    return found[0]
 
 
 def read_path(value: object) -> str:

@@ -30,6 +30,8 @@ from responder.sources.payload import (
 FIRING = frozenset({"incident.triggered", "incident.reopened", "incident.unacknowledged"})
 ACKNOWLEDGED = "incident.acknowledged"
 RESOLVED = "incident.resolved"
+#: May raise the severity of what is firing, and is no news of anything else.
+REPRIORITISED = "incident.priority_updated"
 #: Known, and no news of a condition.
 QUIET = frozenset(
     {
@@ -43,7 +45,6 @@ QUIET = frozenset(
         "incident.delegated",
         "incident.escalated",
         "incident.incident_type.changed",
-        "incident.priority_updated",
         "incident.reassigned",
         "incident.responder.added",
         "incident.responder.replied",
@@ -107,12 +108,14 @@ class PagerDuty:
             raise NotUnderstood("there is no `event` with an `event_type`: not a V3 webhook")
         if kind in QUIET:
             return []
-        if kind not in {*FIRING, ACKNOWLEDGED, RESOLVED}:
+        if kind not in {*FIRING, REPRIORITISED, ACKNOWLEDGED, RESOLVED}:
             raise NotUnderstood(f"the event type {cut(kind, 100)!r} is not known")
         incident = members(event.get("data"))
         name = incident.get("id")
         if not isinstance(name, str) or not _INCIDENT_ID.fullmatch(name):
             raise NotUnderstood("there is no id of an incident in `event.data`")
+        if kind == REPRIORITISED and incident.get("status") not in ("triggered", "acknowledged"):
+            return []
         notice = _notice(kind, event, incident, source)
         return [notice] if notice else []
 
@@ -152,7 +155,7 @@ def _notice(
         if not key and _by_integration(event):
             return None
         return Echo(Did.ACKNOWLEDGED, _who(event), fingerprint=incident["id"])
-    if not key and kind in FIRING and _summary(event, "client", "name") == OUR_CLIENT:
+    if not key and kind in {*FIRING, REPRIORITISED} and _summary(event, "client", "name") == OUR_CLIENT:
         return None
     return _alert(kind, event, incident, source)
 
@@ -161,7 +164,7 @@ def _news_of_ours(
     kind: str, event: Mapping[str, Any], incident: Mapping[str, Any], ours: str
 ) -> Echo | None:
     """A merge ends the incident, not the fault: its alerts go on under the other incident."""
-    if kind in FIRING or _by_integration(event):
+    if kind in FIRING or kind == REPRIORITISED or _by_integration(event):
         return None
     ended = kind == RESOLVED and not _merged_into(incident)
     return Echo(Did.RESOLVED if ended else Did.ACKNOWLEDGED, _who(event), dedup_key=ours)
@@ -204,7 +207,8 @@ def _starts_at(kind: str, created: datetime | None, occurred: datetime | None) -
     """A reopened incident fires since then, or its resolve would still be the latest news."""
     if kind == RESOLVED:
         return created
-    return created or occurred if kind == "incident.triggered" else occurred
+    since_it_was_made = kind in ("incident.triggered", REPRIORITISED)
+    return created or occurred if since_it_was_made else occurred
 
 
 def _annotations(

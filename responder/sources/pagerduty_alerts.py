@@ -14,7 +14,7 @@ from responder.domain.alert import Alert, AlertStatus, Did, Echo, Malformed, Not
 from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Source
 from responder.outbound import Undelivered, get
-from responder.sources.adapter import Unreadable
+from responder.sources.adapter import NotUnderstood, Unreadable
 from responder.sources.pagerduty import our_key, severity_of, title_groups
 from responder.sources.payload import (
     MAX_ANNOTATION,
@@ -50,7 +50,7 @@ def enrich(
             continue
         try:
             alerts = _alerts(notice.fingerprint, source.url, source.token, now, timeout)
-        except (Undelivered, SecretMissing, Unreadable) as error:
+        except (Undelivered, SecretMissing, Unreadable, NotUnderstood) as error:
             trouble = f"the alerts of PagerDuty's incident {notice.fingerprint}: {error}"
             enriched.append(notice)
         else:

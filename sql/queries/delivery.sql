@@ -145,3 +145,12 @@ FOR UPDATE;
 -- name: note_delivery
 -- What became of it later.
 UPDATE delivery SET note = %(note)s WHERE received_at = %(received_at)s AND id = %(id)s;
+
+-- name: untriaged_delivery
+-- A delivery that nobody has triaged yet, read without a lock.
+SELECT source, received_at, notices FROM delivery WHERE id = %(id)s AND triaged_at IS NULL;
+
+-- name: enrich_delivery
+-- What its sender told when asked; nothing when it was triaged meanwhile.
+UPDATE delivery SET notices = %(notices)s, alert_count = %(alert_count)s
+WHERE received_at = %(received_at)s AND id = %(id)s AND triaged_at IS NULL;

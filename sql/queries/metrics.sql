@@ -83,7 +83,7 @@ FROM unnest(%(receivers)s::text[]) r;
 
 -- name: receivers_by_state
 -- How each receiver fares.
-SELECT name AS receiver, sent, failed, failures, error, failed_at, open_until,
+SELECT name AS receiver, sent, failed, failures, error, sent_at,
        coalesce(open_until > %(now)s, false) AS open
 FROM receiver ORDER BY name;
 

@@ -564,6 +564,12 @@ def test_when_it_is_not_begun(
     assert why in str(not_begun)
 
 
+def test_the_fix_that_is_open_is_named(start: Start) -> None:
+    house = proposed(start)
+    verifying(house)
+    assert refused(house).more == {"fix": str(fixes(house)[0]["id"])}
+
+
 def test_an_incident_that_is_not_there(start: Start) -> None:
     house = proposed(start)
     assert refused(house, incident=new_id()).objection == Objection.NOT_FOUND

@@ -20,7 +20,7 @@ from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Source
 from responder.domain.severity import Severity
 from responder.sources import ADAPTERS, NotUnderstood, Request, Unauthenticated, read_json
-from responder.sources.pagerduty import FIRING, QUIET
+from responder.sources.pagerduty import FIRING, QUIET, REPRIORITISED
 from tests.sources.strange import ANYTHING, mutated, payloads_in, survives
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
@@ -261,6 +261,16 @@ def test_it_fires_again_since_that_happened(kind: str) -> None:
     assert again.starts_at == datetime(2026, 3, 14, 10, 12, 0, 500_000, tzinfo=UTC)
 
 
+def test_a_priority_that_is_raised_is_heard() -> None:
+    raised = {"type": "priority_reference", "summary": "P1"}
+    told = only(event("triggered", REPRIORITISED, priority=raised))
+    assert (told.status, told.severity) == (AlertStatus.FIRING, Severity.P0)
+    assert told.starts_at == only(payload("triggered")).starts_at
+    assert parse(event("triggered", REPRIORITISED, priority=raised, status="resolved")) == []
+    ours = "responder-" + "0" * 32
+    assert parse(event("triggered", REPRIORITISED, incident_key=ours)) == []
+
+
 def test_a_merged_one_is_over_and_says_where_it_went() -> None:
     reason = {"type": "merge_resolve_reason", "incident": {"id": "QOTHER"}}
     merged = only(event("resolved", resolve_reason=reason))
@@ -294,7 +304,7 @@ DOCUMENTED = {
 
 
 def test_every_documented_type_is_known() -> None:
-    meaningful = {*FIRING, "incident.acknowledged", "incident.resolved"}
+    meaningful = {*FIRING, REPRIORITISED, "incident.acknowledged", "incident.resolved"}
     assert QUIET | meaningful == DOCUMENTED
     assert not QUIET & meaningful
 

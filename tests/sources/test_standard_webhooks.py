@@ -173,7 +173,7 @@ def test_an_id_that_is_none_though_it_is_signed(told: str) -> None:
         f"-{STAMP}",
         f" {STAMP}",
         f"{STAMP}\n",
-        "٠" * 10,
+        "\u0660" * 10,
         STAMP + "0" * 5_000,
         "1e9",
         "now",
@@ -255,10 +255,14 @@ ODD = st.text(max_size=60) | st.lists(
 ).map("".join)
 
 
-@given(st.dictionaries(st.sampled_from([*request().headers, *request(family="svix").headers]), ODD))
-def test_odd_headers_are_refused_and_nothing_else(headers: dict[str, str]) -> None:
-    if not opens(Request(headers, BODY, SENT)):
-        return
-    family = "webhook" if "webhook-id" in headers else "svix"
-    assert (headers[f"{family}-id"], headers[f"{family}-timestamp"]) == (ID, STAMP)
-    assert SIGNATURE.rstrip("=") in headers[f"{family}-signature"]
+HEADERS = st.sampled_from([*request().headers, *request(family="svix").headers, "authorization"])
+
+
+@given(st.dictionaries(HEADERS, ODD), st.sets(HEADERS, max_size=2))
+def test_odd_headers_are_refused_and_nothing_else(told: dict[str, str], left: set[str]) -> None:
+    headers = {**request().headers, **told}
+    headers = {name: headers[name] for name in headers if name not in left}
+    if opens(Request(headers, BODY, SENT)):
+        family = "webhook" if "webhook-id" in headers else "svix"
+        assert (headers[f"{family}-id"], headers[f"{family}-timestamp"]) == (ID, STAMP)
+        assert SIGNATURE.rstrip("=") in headers[f"{family}-signature"]

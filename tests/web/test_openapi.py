@@ -162,22 +162,24 @@ def test_nothing_is_answered_that_is_not_described(
         answer.close()
         return answer.get_json() if answer.is_json else None
 
-    (listed, *_) = check("/v1/deliveries")["items"]
+    plain = [path for path in told["paths"] if "{" not in path and "get" in told["paths"][path]]
+    lists = {path: check(path) for path in plain}
+    (listed, *_) = lists["/v1/deliveries"]["items"]
     check("/v1/deliveries/{delivery_id}", f"/v1/deliveries/{listed['id']}")
     one, template = "/v1/incidents/{incident_id}", "/v1/incidents/{}"
-    ids = [each["id"] for each in check("/v1/incidents")["items"]]
+    ids = [each["id"] for each in lists["/v1/incidents"]["items"]]
     documents = [check(one, template.format(each)) for each in ids]
     assert all(any(each[part] for each in documents) for part in documents[0])
     for each in ids:
         check(f"{one}/events", template.format(each) + "/events")
         check(f"{one}/acknowledge", template.format(each) + "/acknowledge", "POST")
         check(f"{one}/resolve", template.format(each) + "/resolve", "POST")
-    (rule, *_) = check("/v1/rules")["items"]
-    check("/v1/rules/{name}", f"/v1/rules/{rule['name']}")
+    (fix,) = [fix["id"] for document in documents for fix in document["fixes"]]
+    check("/v1/fixes/{fix_id}", f"/v1/fixes/{fix}")
+    for rule in lists["/v1/rules"]["items"]:
+        check("/v1/rules/{name}", f"/v1/rules/{rule['name']}")
     payload = {"alerts": [alert(STUCK), 7]}
     check("/v1/explain/{source_name}", "/v1/explain/prometheus", "POST", json=payload)
-    for place in ("/healthz", "/readyz", "/metrics", "/docs"):
-        check(place)
 
 
 # schemathesis: what it makes up from the document is sent to the real application
@@ -257,7 +259,7 @@ large_values = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisW
 def test_schemathesis_finds_nothing(url: str, tokens: Tokens, busy: House) -> None:
     found, codes = trouble(url, headers=dict(tokens["operator"]))
     assert found == []
-    assert codes >= {200, 202, 400, 401, 403, 404, 405}
+    assert codes >= {200, 400, 401, 403, 404, 405}
     assert busy.gap() == (0, 0)
 
 
