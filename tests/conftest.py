@@ -17,7 +17,7 @@ from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
 from responder.store.migrations import migrate
 
-pytest_plugins = ["tests.shop", "tests.house", "tests.site", "tests.stand_in"]
+pytest_plugins = ["tests.shop", "tests.house", "tests.site", "tests.stand_in", "tests.outside"]
 
 _numbers = count(1)
 

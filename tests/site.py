@@ -65,12 +65,17 @@ class Site:
             return connection.execute(statement, parameters or None).fetchall()  # type: ignore[call-overload]
 
     def gap(self) -> tuple[int, int]:
-        """What promise 1 has lost, from the metrics."""
-        headers = {"Authorization": f"Bearer {self.world.tokens['viewer']}"}
-        text = requests.get(f"{self.world.url}/metrics", headers=headers, timeout=30).text
+        """What promise 1 has lost, from the metrics; our database may be on its way back."""
+        text = eventually(self._metrics)
         values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
         names = ("responder_ledger_alerts_gap", "responder_ledger_incidents_gap")
         return int(float(values[names[0]])), int(float(values[names[1]]))
+
+    def _metrics(self) -> str:
+        """Nothing while our database is away."""
+        headers = {"Authorization": f"Bearer {self.world.tokens['viewer']}"}
+        text = requests.get(f"{self.world.url}/metrics", headers=headers, timeout=30).text
+        return text if "responder_database_up 1.0" in text else ""
 
 
 def kill(child: Child) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -15,10 +16,8 @@ from responder.pipeline.document import bare_document
 from responder.pipeline.keep import Bare, Hold, Page, Sent
 from responder.pipeline.notify import is_from_pagerduty, pagers
 from responder.pipeline.services import Services
-from responder.store import StoreAway, Transaction
+from responder.store import SILENCE, StoreAway, Transaction
 
-#: Seconds in which our database must answer; else it is silent, and the page leaves.
-SILENCE = 0.5
 TIMEOUT = 0.9
 #: Bare pages to one receiver in a minute; what is more leaves as one page with true counts.
 A_MINUTE = 20
@@ -171,7 +170,9 @@ def _done(services: Services, gone: Iterable[Bare]) -> None:
 def _flush_now(services: Services) -> bool:
     with services.lifeline.transaction() as tx:
         told = flush(services, tx)
-    services.keep.sent = [sent for sent in services.keep.sent if sent not in told]
+    for sent in told:  # a flush that was slow may have done it meanwhile
+        with suppress(ValueError):
+            services.keep.sent.remove(sent)
     return True
 
 

@@ -5,6 +5,7 @@ most. `responder.pipeline.bare` asks for it and sends the bare page to the last 
 """
 
 import hashlib
+import math
 import os
 import threading
 import time
@@ -23,6 +24,10 @@ from responder.runbook.catalogue import Identity
 DUE_AFTER = 1.1
 #: Seconds after which nothing is held any more.
 HELD_FOR = 60.0
+#: Seconds after a silence in which ordinary pages wait, so that our database is told first what
+#: left without it; and how soon they may wait again.
+HUSH = 1.5
+HUSH_AGAIN = 10.0
 #: Seconds in which one key leaves this host barely once.
 ONCE_IN = 300.0
 
@@ -81,6 +86,7 @@ class Keep:
     sent_at: dict[str, list[float]] = field(default_factory=dict)
     _holds: list[Hold] = field(default_factory=list)
     _left: dict[str, float] = field(default_factory=dict)
+    _back: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -110,6 +116,16 @@ class Keep:
         gone = {id(hold) for hold in holds}
         with self._lock:
             self._holds = [hold for hold in self._holds if id(hold) not in gone]
+
+    def hushed(self, late_at: float) -> bool:
+        """Whether our database answers again only since a moment; never for long.
+
+        late_at: when it was last known to be silent.
+        """
+        now = self.clock()
+        if late_at > self._back and self._back + HUSH_AGAIN <= now:
+            self._back = now
+        return now < self._back + HUSH
 
     def claim(self, key: str) -> bool:
         """Whether this key may leave now: once in five minutes on this host."""

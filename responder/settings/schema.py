@@ -77,8 +77,10 @@ class SourceKeys(Keys):
         return {**data, "severities": {word.strip().lower(): words[word] for word in words}}
 
 
-def _must_come_with(main: str, others: Iterable[str], written: Mapping[str, Any]) -> None:
-    alone = [key for key in others if key in written and main not in written]
+def _must_come_with(main: str, others: Iterable[str], written: object) -> None:
+    """written: what stands there, which may be no table at all; that is told already."""
+    there = written if isinstance(written, dict) else {}
+    alone = [key for key in others if key in there and main not in there]
     if alone:
         raise ValidationError({key: [f"is of no use without {main}"] for key in alone})
 

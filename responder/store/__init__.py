@@ -1,6 +1,8 @@
 """Our own database: transactions of named statements, and nothing else."""
 
 import logging
+import math
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -29,6 +31,11 @@ OPTIONS = (
 #: Longer than any statement may take, shorter than a sender or a watch can wait.
 DEADLINE = 7.0
 _CHECK_DEADLINE = 2.0
+#: The pool waits ever longer between attempts until this time is over; then whoever asks tries
+#: anew. So a database that is back is used at once, however long it was away.
+_RECONNECT = 0.5
+#: Seconds in which it answers; else it is silent for whoever must not wait.
+SILENCE = 0.5
 
 
 class StoreAway(Exception):
@@ -142,6 +149,8 @@ class Store:
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         self.url = url
         self.offset = offset
+        #: When it last answered late or not at all, by `time.monotonic`.
+        self.late_at = -math.inf
         self._code_version = code_version
         self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
             url,
@@ -149,6 +158,7 @@ class Store:
             max_size=size,
             timeout=3,
             max_lifetime=1800,
+            reconnect_timeout=_RECONNECT,
             open=False,
             check=_check,
             kwargs={"options": OPTIONS, "row_factory": dict_row, "connect_timeout": 3},
@@ -164,12 +174,18 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Commits at the end, rolls back on any exception; StoreAway when the database is away."""
+        began, answered = time.monotonic(), False
         try:
             with self._pool.connection() as connection, within(connection, DEADLINE):
                 row = connection.execute(QUERIES["now"].sql).fetchone()
                 assert row is not None
+                answered = True
+                if time.monotonic() - began > SILENCE:
+                    self.late_at = time.monotonic()
                 yield Transaction(connection, row["now"] + self.offset, self._code_version)
         except psycopg.errors.IntegrityError as error:
             raise Refused(error.diag.constraint_name or "an unnamed constraint") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            if not answered:
+                self.late_at = time.monotonic()
             raise StoreAway(f"our database: {type(error).__name__}") from error

@@ -28,13 +28,20 @@ WHERE EXISTS (SELECT FROM delivery d WHERE d.id = k.delivery_id AND d.triaged_at
               AND n.status IN ('due', 'sending') AND n.attempts < 2 AND n.due_at <= %(now)s);
 
 -- name: insert_fallback
--- The same page to somebody else, once for each page that its receiver did not take.
+-- The same page to somebody else, once for each page that its receiver did not take, and never to
+-- who did not take it before.
+WITH RECURSIVE refused AS (
+    SELECT n.id, n.receiver, n.fallback_of FROM notification n WHERE n.id = %(page_id)s
+    UNION ALL
+    SELECT n.id, n.receiver, n.fallback_of FROM notification n JOIN refused r ON n.id = r.fallback_of
+)
 INSERT INTO notification (id, incident_id, key, receiver, happening, page, status, document, created_at,
                           due_at, fallback_of)
 SELECT %(id)s, n.incident_id, n.key, %(receiver)s, n.happening, true, 'due', n.document, clock_timestamp(),
        %(now)s, n.id
 FROM notification n
 WHERE n.id = %(page_id)s
+  AND NOT EXISTS (SELECT FROM refused r WHERE r.receiver = %(receiver)s)
   AND NOT EXISTS (SELECT FROM notification f WHERE f.fallback_of = n.id AND f.receiver = %(receiver)s);
 
 -- name: pages_behind_open_circuits

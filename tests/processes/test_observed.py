@@ -6,12 +6,15 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from responder.cli import main
 from responder.cli.demo.children import Child
 from tests.house import alert
 from tests.site import Site, eventually
@@ -110,6 +113,18 @@ def test_both_logs_are_lines_that_name_what_they_are_about_and_no_secret(site: S
     assert found == []
 
 
+def test_the_doctor_finds_nothing_wrong(site: Site) -> None:
+    eventually(lambda: site.gap() == (0, 0))
+    config = ["--config", str(site.world.folder / "responder.toml")]
+    answer = CliRunner().invoke(main, ["doctor", "--json", *config])
+    signs = json.loads(answer.stdout)["signs"]
+    assert [sign for sign in signs if sign["status"] == "bad"] == []
+    assert answer.exit_code == 0
+    told = {sign["what"]: sign["says"] for sign in signs}
+    assert told["workers"] == "1 alive"
+    assert told["target shop_eu"].startswith("responder_reading reads in ")
+
+
 def scrape(site: Site, url: str) -> str:
     headers = {"Authorization": f"Bearer {site.world.tokens['viewer']}"}
     answer = requests.get(f"{url}/metrics", headers=headers, timeout=30)
@@ -200,9 +215,7 @@ def test_one_scrape_shows_the_sum_of_all_web_processes_also_of_dead_ones(
     assert not folder.exists()
 
 
-def metrics_folder(pid: int) -> Any:
-    from pathlib import Path
-
+def metrics_folder(pid: int) -> Path:
     variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     name = b"PROMETHEUS_MULTIPROC_DIR="
     (found,) = [each.removeprefix(name) for each in variables if each.startswith(name)]

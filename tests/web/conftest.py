@@ -7,14 +7,22 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from responder.domain.actor import Actor, ActorKind
 from responder.domain.ids import new_id
 from responder.domain.secret import Secret
+from responder.pipeline.people import note
 from responder.runbook.loader import LoadedRule
 from responder.web import create_app
 from responder.web.tokens import TokenKeys, new_keys
-from tests.house import House
+from tests.house import House, alert
 
 Tokens = Mapping[str, Mapping[str, str]]
+EXHAUSTED = """
+INSERT INTO shopify_sync_queue
+    (inventory_item_id, action, status, retry_count, max_retries, last_error, created_at)
+SELECT gen_random_uuid(), 'update', 'failed', 3, 3, 'HTTP 503', now() - interval '20 minutes'
+FROM generate_series(1, 3)
+"""
 
 
 @pytest.fixture
@@ -50,3 +58,15 @@ def tokens(key_file: Path) -> Tokens:
         }
         for role in ("viewer", "operator", "admin")
     }
+
+
+@pytest.fixture
+def busy(house: House) -> House:
+    """A house in which every part of an incident document has something in it."""
+    house.shop.run(EXHAUSTED)
+    house.post(alert("ShopifyQueueStuck", severity="warning"), {"labels": {}})
+    house.settle()
+    note(house.services, house.incident().id, Actor(ActorKind.PERSON, "ann"), "I am looking.")
+    house.post(alert("DatabaseDown"), alert("Nobody"))
+    house.settle()
+    return house

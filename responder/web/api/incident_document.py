@@ -50,6 +50,7 @@ class Incident(Answer):
 class IncidentAlert(Answer):
     name = string(null=True)
     source = string()
+    type = string(null=True, told="The kind of sender; null: it is not configured any more.")
     status = string(of=AlertStatus, null=True)
     outcome = string(of=AlertOutcome)
     fingerprint = string(null=True)
