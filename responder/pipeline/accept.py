@@ -23,6 +23,8 @@ from responder.store.jobs import TRIAGE, enqueue
 PAGE_PATIENCE = timedelta(seconds=1)
 #: The same, where the sender must first be asked for what its webhook leaves out.
 ASKING_PATIENCE = timedelta(seconds=1.75)
+#: More in one delivery is no batch of alerts, and would keep us busy for minutes.
+MAX_ALERTS = 10_000
 #: Headers that tell what was sent; none of them carries a credential.
 KEPT_HEADERS = ("content-type", "user-agent", "x-webhook-id", "webhook-id")
 
@@ -73,6 +75,8 @@ def accept(services: Services, source_name: str, request: Request) -> Accepted:
     try:
         payload = read_json(body)
         notices = adapter.parse(payload, source, request.at)
+        if len(notices) > MAX_ALERTS:
+            raise NotUnderstood(f"there are {len(notices)} alerts; at most {MAX_ALERTS} are taken")
     except NotUnderstood as error:
         return _quarantine(services, source, request, body, str(error))
     key = adapter.delivery_key(request, payload, source)

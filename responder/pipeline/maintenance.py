@@ -130,7 +130,7 @@ def asking_resumes(tx: Transaction, labels: Mapping[str, str]) -> datetime | Non
 
 def in_force(window: Mapping[str, Any], now: datetime) -> bool:
     """Whether a window keeps something off at this time."""
-    return window["ended_by"] is None and window["starts_at"] <= now < window["ends_at"]
+    return bool(window["starts_at"] <= now < window["ends_at"])
 
 
 def _latest_end(tx: Transaction, switch: str, labels: Mapping[str, str]) -> datetime | None:

@@ -32,6 +32,8 @@ from responder.store.incidents import incident_from_row, lock_incident
 #: A page that is so late was not late by our doing; `_page_due_at` says what is done then.
 LATE = timedelta(seconds=3)
 LATE_PATIENCE = timedelta(seconds=2.5)
+#: So many alerts are triaged in one transaction, which must end long before it is cut.
+PORTION = 100
 
 
 @dataclass
@@ -56,16 +58,24 @@ class _Batch:
 def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
     """Give every alert of a delivery its outcome; False when somebody else has it in hand.
 
-    hurry: do not wait long for locks, a page depends on it; then StoreAway.
+    hurry: the first portion alone, without waiting long for locks, since pages depend on it; then
+    StoreAway.
     """
+    while more := _triage_portion(services, delivery_id, hurry):
+        if hurry:
+            break
+    return more is not None
+
+
+def _triage_portion(services: Services, delivery_id: UUID, hurry: bool) -> bool | None:
+    """Whether there are more alerts in the delivery; None when somebody else has it in hand."""
     with about(delivery=delivery_id), services.store.transaction() as tx:
         if hurry:
             tx.run("hurry")
         row = tx.maybe("lock_delivery", id=delivery_id)
         if row is None:
-            return False
-        told = [notice_from_json(plain) for plain in row["notices"]]
-        notices = [notice for notice in told if not isinstance(notice, Echo)]
+            return None
+        notices, more = _untold(tx, row)
         batch = _Batch(services, tx, row["source"], row["received_at"], _page_due_at(tx, row))
         identities = [
             services.catalogue.identify(notice) if isinstance(notice, Alert) else None
@@ -76,12 +86,31 @@ def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
             batch.outcomes[index] = _take(batch, notices[index], identities[index])
         _save(batch, delivery_id, notices)
         _clear(batch)
-        for echo in told:
-            if isinstance(echo, Echo):
-                hear(services, tx, batch.source, echo)
-        tx.run("finish_delivery", id=delivery_id, received_at=row["received_at"])
+        if not more:
+            _hear(batch, row)
+            tx.run("finish_delivery", id=delivery_id, received_at=row["received_at"])
     _log_outcomes(batch, delivery_id)
-    return True
+    return more
+
+
+def _untold(tx: Transaction, row: Mapping[str, Any]) -> tuple[list[Alert | Malformed], bool]:
+    """The next portion of the alerts that have no outcome yet, and whether there are more.
+
+    They get theirs in the order in which they came.
+    """
+    told = [plain for plain in row["notices"] if "echo" not in plain]
+    done = tx.one("told_alerts", id=row["id"])["alerts"] if len(told) > PORTION else 0
+    portion = [notice_from_json(plain) for plain in told[done : done + PORTION]]
+    notices = [notice for notice in portion if not isinstance(notice, Echo)]
+    return notices, len(told) > done + PORTION
+
+
+def _hear(batch: _Batch, row: Mapping[str, Any]) -> None:
+    for plain in row["notices"]:
+        if "echo" in plain:
+            echo = notice_from_json(plain)
+            assert isinstance(echo, Echo)
+            hear(batch.services, batch.tx, batch.source, echo)
 
 
 def _page_due_at(tx: Transaction, row: Mapping[str, Any]) -> datetime:
@@ -94,20 +123,29 @@ def _page_due_at(tx: Transaction, row: Mapping[str, Any]) -> datetime:
 
 def give_up_triage(services: Services, delivery_id: UUID, why: str) -> None:
     """Triage failed three times on this delivery: its alerts are quarantined, nothing is lost."""
+    while more := _give_up_portion(services, delivery_id, why):
+        pass
+    if more is not None:
+        services.log.error("triage was given up", delivery=str(delivery_id), why=why)
+
+
+def _give_up_portion(services: Services, delivery_id: UUID, why: str) -> bool | None:
+    """Whether there are more alerts in the delivery; None when somebody else has it in hand."""
     with about(delivery=delivery_id), services.store.transaction() as tx:
         row = tx.maybe("lock_delivery", id=delivery_id)
         if row is None:
-            return
+            return None
+        notices, more = _untold(tx, row)
         batch = _Batch(services, tx, row["source"], row["received_at"], tx.now)
-        told = [notice_from_json(plain) for plain in row["notices"]]
-        notices = [notice for notice in told if not isinstance(notice, Echo)]
         batch.outcomes = [(AlertOutcome.QUARANTINED, None, why)] * len(notices)
         _save(batch, delivery_id, notices)
-        key = {"id": delivery_id, "received_at": row["received_at"]}
-        tx.run("quarantine_delivery", **key, note=why)
-        tx.run("finish_delivery", **key)
-        tx.record("delivery", batch.actor, f"delivery {delivery_id}", after="quarantined", why=why)
-    services.log.error("triage was given up", delivery=str(delivery_id), why=why)
+        if not more:
+            key = {"id": delivery_id, "received_at": row["received_at"]}
+            tx.run("quarantine_delivery", **key, note=why)
+            tx.run("finish_delivery", **key)
+            subject = f"delivery {delivery_id}"
+            tx.record("delivery", batch.actor, subject, after="quarantined", why=why)
+        return more
 
 
 def _log_outcomes(batch: _Batch, delivery_id: UUID) -> None:

@@ -29,6 +29,10 @@ from responder.sources.payload import (
     texts,
 )
 
+#: What the group says for all its alerts, times the alerts. No sender comes near it: each alert
+#: repeats what they have in common, so it would be in the body as well.
+MAX_COMMON = 20_000_000
+
 
 class _Broken(Exception):
     """One element is no alert; its neighbours are not hurt by it."""
@@ -66,6 +70,13 @@ def read_group(payload: Any, source: Source, at: datetime) -> list[Notice]:
         labels={**texts(payload.get("groupLabels")), **texts(payload.get("commonLabels"))},
         annotations=texts(payload.get("commonAnnotations")),
     )
+    common = sum(
+        len(name) + len(value)
+        for told in (envelope.labels, envelope.annotations)
+        for name, value in told.items()
+    )
+    if common * len(elements) > MAX_COMMON:
+        raise NotUnderstood("the group says too much for all of its many alerts")
     return [_notice(element, envelope, source, at) for element in elements]
 
 

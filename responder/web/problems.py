@@ -40,7 +40,7 @@ REASONS = {
     "conflict": 409,
     "stale": 409,
     "not_possible": 409,
-    "key_reused": 422,
+    "key_reused": 409,
     "overloaded": 503,
     "unavailable": 503,
     "http": 0,

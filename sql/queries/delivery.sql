@@ -92,6 +92,10 @@ INSERT INTO alert (id, received_at, delivery_id, source, outcome, fingerprint, s
 VALUES (%(id)s, %(received_at)s, %(delivery_id)s, %(source)s, %(outcome)s, %(fingerprint)s,
         %(status)s, %(name)s, %(notice)s, %(incident_id)s, %(note)s);
 
+-- name: told_alerts
+-- How many alerts of a delivery have their outcome.
+SELECT count(*) AS alerts FROM alert WHERE delivery_id = %(id)s;
+
 -- name: make_conditions
 -- Conditions that are new get a row, so that it can be locked; in order, so that nobody deadlocks.
 INSERT INTO condition (source, fingerprint, last_seen, latest, firing)

@@ -22,7 +22,7 @@ LIMIT %(limit)s;
 -- name: windows_in_force
 -- The windows that keep something off now.
 SELECT * FROM maintenance_window
-WHERE starts_at <= %(now)s AND %(now)s < ends_at AND ended_by IS NULL;
+WHERE starts_at <= %(now)s AND %(now)s < ends_at;
 
 -- name: end_window
 -- It is over now; one that has not begun never will.

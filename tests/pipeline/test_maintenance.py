@@ -225,12 +225,18 @@ def test_a_p0_in_a_window_without_questions_still_pages(start: Start) -> None:
     assert house.decision() == ("propose", "window")
 
 
-def test_what_cannot_be_asked_in_any_case_is_handed_over(start: Start) -> None:
+@pytest.mark.parametrize(
+    ("name", "env", "reason"),
+    [("Nobody", "production", "no_rule"), ("Thing", "staging", "no_target")],
+)
+def test_what_cannot_be_asked_in_any_case_is_handed_over(
+    start: Start, name: str, env: str, reason: str
+) -> None:
     house = start()
     announce(house, diagnose=False, matchers=())
-    house.post(alert("Nobody", severity="warning"))
+    house.post(alert(name, severity="warning", env=env))
     house.settle()
-    assert house.decision() == ("hand_over", "no_rule")
+    assert house.decision() == ("hand_over", reason)
     assert "look_again" not in timers(house)
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import batched, pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import pytest
@@ -64,9 +64,15 @@ def stormy(house: House) -> House:
     return house
 
 
+def batched(alerts: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    left = iter(alerts)
+    while some := list(islice(left, BATCH)):
+        yield some
+
+
 def pour(house: House, alerts: Iterable[dict[str, Any]]) -> None:
     """Deliveries of many alerts each, triaged; nobody walks."""
-    for some in batched(alerts, BATCH):
+    for some in batched(alerts):
         triage(house.services, house.post(*some).delivery)
     house.sql("DELETE FROM procrastinate_jobs")
 
@@ -99,7 +105,7 @@ def faults(count: int) -> Iterator[dict[str, Any]]:
 
 def test_many_notices_of_one_fault_are_one_incident_and_few_messages(stormy: House) -> None:
     house = stormy
-    for some in batched(one_fault(MANY), BATCH):
+    for some in batched(one_fault(MANY)):
         house.post(*some)
         house.settle()
     let_pass(house, 2)

@@ -77,11 +77,11 @@ Away = Callable[[World], Any]
 
 
 def settled(site: Site, name: str) -> bool:
-    """Its incident is there and diagnosed, and no page of it is still to leave."""
+    """Its incident is there, and no page of it is still to leave."""
     rows = site.sql(
         "SELECT (SELECT count(*) FROM notification n WHERE n.key = i.key AND n.page"
         " AND n.status IN ('due', 'sending')) AS waiting"
-        " FROM incident i WHERE title LIKE %s AND stage = 'watch'",
+        " FROM incident i WHERE title LIKE %s",
         f"{name}%",
     )
     return bool(rows) and rows[0]["waiting"] == 0

@@ -112,7 +112,7 @@ def test_the_same_request_again(stuck: House, ask: Ask) -> None:
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Location"] == first.headers["Location"]
     assert again.get_json() == first.get_json()
-    is_problem(ask(key="a key", dry_run=True), 422, "key_reused")
+    is_problem(ask(key="a key", dry_run=True), 409, "key_reused")
     is_problem(ask(role="admin", key="a key"), 409, "conflict")
     assert len(stuck.sql("SELECT id FROM fix")) == 1
 
@@ -261,38 +261,44 @@ def moment(**ago: float) -> str:
 
 
 @pytest.mark.parametrize(
-    ("changes", "wrong"),
+    ("changes", "wrong", "status"),
     [
-        ({"reason": " "}, "reason"),
-        ({"reason": ...}, "reason"),
-        ({"matchers": ...}, "matchers"),
-        ({"matchers": ["env"]}, "matchers"),
-        ({"matchers": ['env=~"("']}, "matchers"),
-        ({"matchers": ['env=~"a{99999999999}"']}, "matchers"),
-        ({"matchers": [7]}, "matchers"),
-        ({"matchers": "env"}, "matchers"),
-        ({"duration": ...}, "ends_at"),
-        ({"duration": "an hour"}, "duration"),
-        ({"duration": "99999999999999999999d"}, "duration"),
-        ({"duration": "31d"}, "duration"),
-        ({"duration": "0s"}, "ends_at"),
-        ({"ends_at": moment(hours=1)}, "ends_at"),
-        ({"duration": ..., "ends_at": moment(hours=-1)}, "ends_at"),
-        ({"duration": ..., "ends_at": moment(days=32)}, "ends_at"),
-        ({"duration": ..., "ends_at": "2026-01-01T00:00:00"}, "ends_at"),
-        ({"duration": ..., "ends_at": "9999-12-31T23:59:59-14:00"}, "ends_at"),
-        ({"starts_at": "0001-01-01T00:00:00+14:00"}, "ends_at"),
-        ({"starts_at": "9999-12-31T23:59:59-14:00"}, "starts_at"),
-        ({"starts_at": "soon"}, "starts_at"),
-        ({"fix": True}, "fix"),
-        ({"fix": "off"}, "fix"),
-        ({"until": "tomorrow"}, "until"),
+        ({"reason": " "}, "reason", 400),
+        ({"reason": ...}, "reason", 400),
+        ({"matchers": ...}, "matchers", 400),
+        ({"matchers": ["env"]}, "matchers", 409),
+        ({"matchers": ['env=~"("']}, "matchers", 409),
+        ({"matchers": ['env=~"a{99999999999}"']}, "matchers", 409),
+        ({"matchers": [7]}, "matchers", 400),
+        ({"matchers": "env"}, "matchers", 400),
+        ({"duration": ...}, "ends_at", 409),
+        ({"duration": "an hour"}, "duration", 400),
+        ({"duration": "99999999999999999999d"}, "duration", 400),
+        ({"duration": "31d"}, "duration", 409),
+        ({"duration": "0s"}, "ends_at", 409),
+        ({"ends_at": moment(hours=1)}, "ends_at", 409),
+        ({"duration": ..., "ends_at": moment(hours=-1)}, "ends_at", 409),
+        ({"duration": ..., "ends_at": moment(days=32)}, "ends_at", 409),
+        ({"duration": ..., "ends_at": "2026-01-01T00:00:00"}, "ends_at", 400),
+        ({"duration": ..., "ends_at": "9999-12-31T23:59:59-14:00"}, "ends_at", 409),
+        ({"starts_at": "0001-01-01T00:00:00+14:00"}, "ends_at", 409),
+        ({"starts_at": "9999-12-31T23:59:59-14:00"}, "starts_at", 409),
+        ({"starts_at": "soon"}, "starts_at", 400),
+        ({"fix": True}, "fix", 409),
+        ({"fix": "off"}, "fix", 400),
+        ({"until": "tomorrow"}, "until", 400),
     ],
 )
 def test_what_is_no_window(
-    client: FlaskClient, tokens: Tokens, house: House, changes: Mapping[str, Any], wrong: str
+    client: FlaskClient,
+    tokens: Tokens,
+    house: House,
+    changes: Mapping[str, Any],
+    wrong: str,
+    status: int,
 ) -> None:
-    told = is_problem(announce(client, tokens["operator"], **changes), 400, "wrong_parameters")
+    reason = "wrong_parameters" if status == 400 else "not_possible"
+    told = is_problem(announce(client, tokens["operator"], **changes), status, reason)
     assert list(told["errors"]) == [wrong], told
     assert (house.sql("SELECT id FROM maintenance_window"), house.trail()) == ([], [])
 

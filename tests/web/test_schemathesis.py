@@ -35,13 +35,8 @@ def url(busy: House) -> Iterator[str]:
     server.server_close()
 
 
-#: What no schema can say, so that a body of the right shape may be refused: which shape a source
-#: sends; that a time lies ahead and a matcher can be read; that a key was not used for another fix.
-MORE_THAN_SHAPE = [
-    "/v1/explain/{source_name}",
-    "/v1/maintenance",
-    "/v1/incidents/{incident_id}/fixes",
-]
+#: What no schema can say, so that a body of the right shape may be refused: what a source sends.
+MORE_THAN_SHAPE = ["/v1/explain/{source_name}"]
 NOT_ALL_IS_ACCEPTED = {"positive_data_acceptance": {"enabled": False}}
 
 

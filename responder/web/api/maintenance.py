@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, g, jsonify
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
 from responder.domain.duration import parse_duration
 from responder.domain.matcher import parse_matcher
@@ -18,13 +18,6 @@ from responder.web.problems import Problem
 endpoints = Endpoints("maintenance", "Times in which pages, questions or fixes are kept back.")
 
 
-def _matcher(text: str) -> None:
-    try:
-        parse_matcher(text)
-    except ValueError as error:
-        raise ValidationError(str(error)) from None
-
-
 def _switch(default: bool, told: str) -> Flag:
     return Flag(load_default=default, metadata={"description": told})
 
@@ -34,7 +27,7 @@ class WindowRequest(Schema):
 
     reason = why()
     matchers = fields.List(
-        fields.String(validate=[validate.Length(1, 500), _matcher]),
+        fields.String(validate=[validate.Length(1, 500)]),
         required=True,
         validate=validate.Length(0, 50),
         metadata={"description": 'Of labels, as `env="production"`; all must hold; []: all.'},
@@ -77,7 +70,11 @@ def windows(asked: dict[str, Any]) -> Response:
 
 
 @endpoints.post(
-    "/maintenance", role="operator", body=WindowRequest, answers={201: MaintenanceWindow}
+    "/maintenance",
+    role="operator",
+    body=WindowRequest,
+    answers={201: MaintenanceWindow},
+    problems=["not_possible"],
 )
 def announce_window(said: dict[str, Any]) -> Response:
     """Keep pages, questions or automatic fixes back for a while."""
@@ -85,7 +82,7 @@ def announce_window(said: dict[str, Any]) -> Response:
         window_id = open_window(services(), _window(said), g.caller.actor)
     except WindowWrong as wrong:
         mistakes = {name: [mistake] for name, mistake in wrong.mistakes.items()}
-        raise ValidationError(mistakes) from None
+        raise Problem(409, "not_possible", "see errors", errors=mistakes) from None
     response = window(window_id)
     response.status_code = 201
     return response
@@ -119,8 +116,14 @@ def end(window_id: UUID) -> Response:
 
 
 def _window(said: Mapping[str, Any]) -> Window:
+    """What a schema cannot say. WindowWrong."""
     try:
         duration = parse_duration(said["duration"]) if "duration" in said else None
     except ValueError as error:
-        raise ValidationError({"duration": [str(error)]}) from None
+        raise WindowWrong(duration=str(error)) from None
+    for text in said["matchers"]:
+        try:
+            parse_matcher(text)
+        except ValueError as error:
+            raise WindowWrong(matchers=str(error)) from None
     return Window(**{**said, "duration": duration})
