@@ -25,7 +25,9 @@ from responder.domain.settings import (
     Target,
 )
 from responder.domain.severity import Severity
-from responder.settings.schema import RECEIVERS, SOURCES, FileKeys
+from responder.settings.receivers import RECEIVERS
+from responder.settings.schema import FileKeys
+from responder.settings.sources import SOURCES
 from tests.settings_files import HOOK, MAIL, NOTES, PAGER, SLACK, generic, grafana, source
 
 SECRET = 'a secret is written "env:NAME" or "file:PATH", never the value itself'

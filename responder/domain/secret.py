@@ -1,8 +1,11 @@
 """A secret: where it stands, never what it is, until somebody must use it."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+_LOOKS, _BETWEEN_LOOKS = 20, 0.005
 
 
 class SecretMissing(Exception):
@@ -32,11 +35,21 @@ def _read(reference: str) -> str:
         found = os.environ[place]
     else:
         try:
-            found = Path(place).read_text(encoding="utf-8").rstrip("\r\n")
+            found = _text(Path(place))
         except OSError as error:
             raise SecretMissing(f"the file {place} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise SecretMissing(f"the file {place} is not UTF-8 text") from None
     if not found:
         raise SecretMissing(f"{reference} is empty")
+    return found
+
+
+def _text(path: Path) -> str:
+    """A file that is rewritten in place is empty for a moment, which must refuse nobody."""
+    for _ in range(_LOOKS):
+        found = path.read_text(encoding="utf-8").rstrip("\r\n")
+        if found:
+            break
+        time.sleep(_BETWEEN_LOOKS)
     return found

@@ -38,10 +38,11 @@ def summarise(services: Services, tx: Transaction, page: bool) -> None:
 
 def _replace(services: Services, tx: Transaction, receiver: str, page: bool, left: int) -> None:
     summary_id = services.new_id()
-    told = tx.all("crowd", receiver=receiver, page=page, left=left, named=NAMED)
-    if not told or told[0]["messages"] < 2:
+    crowd = tx.all("lock_crowd", receiver=receiver, page=page, left=left)
+    ids = tuple(row["id"] for row in crowd)
+    if len(ids) < 2:
         return
-    document = _document(services, told)
+    document = _document(services, tx.all("crowd", ids=ids, named=NAMED))
     tx.run(
         "insert_notification",
         id=summary_id,
@@ -53,9 +54,7 @@ def _replace(services: Services, tx: Transaction, receiver: str, page: bool, lef
         document=document,
         due_at=tx.now,
     )
-    replaced = tx.run(
-        "replace_by_summary", receiver=receiver, page=page, left=left, summary_id=summary_id
-    )
+    replaced = tx.run("replace_by_summary", ids=ids, summary_id=summary_id)
     tx.record(
         "notification",
         RESPONDER,

@@ -15,7 +15,9 @@ from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Receiver, Route, Settings
 from responder.domain.signing import sign
 from responder.settings.mentions import mistaken_mentions
-from responder.settings.schema import RECEIVER_TYPES, SOURCE_TYPES, FileKeys
+from responder.settings.receivers import RECEIVER_TYPES
+from responder.settings.schema import FileKeys
+from responder.settings.sources import SOURCE_TYPES
 
 __all__ = [
     "RECEIVER_TYPES",
@@ -111,7 +113,9 @@ def unreadable_secrets(settings: Settings) -> list[str]:
     """A line for each secret that cannot be used now: its key and why."""
     signing = _signing(settings)
     return [
-        line for key, secret in _secrets(settings) for line in _unusable(key, secret, key in signing)
+        line
+        for key, secret in _secrets(settings)
+        for line in _unusable(key, secret, key in signing)
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields
 from marshmallow.exceptions import SCHEMA
+from marshmallow.validate import Length
 
 from responder.settings.values import one_of
 
@@ -17,6 +18,9 @@ _WORDS: dict[str, Any] = {
     "type": "must be a table, a [heading] with its keys below",
     "unknown": "unknown key",
 }
+
+#: Of a list that is not worth writing without an element.
+FILLED = Length(min=1, error="must not be empty")
 
 Key = TypeVar("Key", bound=Hashable)
 

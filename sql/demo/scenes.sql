@@ -35,11 +35,6 @@ FROM (
 UPDATE shopify_sync_queue SET created_at = created_at - interval '11 minutes'
 WHERE created_at > now() - interval '1 hour';
 
--- name: retry_by_hand
--- A person does what the runbook offers.
-UPDATE shopify_sync_queue SET status = 'queued', retry_count = 0, last_error = NULL
-WHERE status = 'failed';
-
 -- name: counts
 -- How many items are in which status.
 SELECT status, count(*) AS count FROM shopify_sync_queue GROUP BY status;
@@ -79,3 +74,7 @@ SELECT sku, (
         FROM intake_items i WHERE i.sku = page.sku AND i.deleted_at IS NULL
     ) AS cards_of_lot, pg_sleep(0.05)::text AS waited
 FROM (SELECT 'PKM-' || 100000 + 5 * n AS sku FROM generate_series(1, 25) n) page;
+
+-- name: tell_statistics
+-- What this session did is counted now, not a second after it.
+SELECT pg_stat_force_next_flush()::text;

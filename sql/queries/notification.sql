@@ -13,11 +13,10 @@ VALUES (%(id)s, (SELECT id FROM incident WHERE key = %(key)s AND status <> 'reso
 ON CONFLICT DO NOTHING;
 
 -- name: supersede_bare
--- What waits for the same people of the same incident is told already.
-UPDATE notification n SET status = 'superseded'
-FROM incident i
-WHERE i.key = %(key)s AND i.status <> 'resolved' AND n.incident_id = i.id AND n.receiver = %(receiver)s
-  AND n.page AND n.happening = 'opened' AND n.status = 'due' AND n.attempts = 0;
+-- What waits for the same people of the same key is told already, also what is as bare.
+UPDATE notification SET status = 'superseded'
+WHERE key = %(key)s AND receiver = %(receiver)s AND page AND happening = 'opened'
+  AND status = 'due' AND attempts = 0;
 
 -- name: owed_pages
 -- Of these deliveries and keys the ones that are not triaged, or whose page should have left.
@@ -109,28 +108,40 @@ WHERE incident_id = %(incident_id)s AND page AND status = 'due' AND happening = 
 
 -- name: crowded_receivers
 -- How many messages wait for each receiver, how many it got in the last minute, and its last summary.
-SELECT d.receiver, d.due, u.used, s.last_summary
+SELECT d.receiver, d.due,
+       (SELECT count(*) FROM notification n
+        WHERE n.receiver = d.receiver AND n.happening <> 'summary'
+          AND n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute')
+       + (SELECT count(*) FROM notification n
+          WHERE n.receiver = d.receiver AND n.happening <> 'summary' AND n.status = 'sending') AS used,
+       greatest(
+           (SELECT max(n.sent_at) FROM notification n
+            WHERE n.receiver = d.receiver AND n.happening = 'summary'
+              AND n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute'),
+           (SELECT max(n.due_at) FROM notification n
+            WHERE n.receiver = d.receiver AND n.happening = 'summary' AND n.status IN ('due', 'sending'))
+       ) AS last_summary
 FROM (SELECT receiver, count(*) AS due FROM notification
       WHERE status = 'due' AND page = %(page)s AND due_at <= %(now)s AND happening <> 'summary'
-      GROUP BY receiver HAVING count(*) > 1) d
-CROSS JOIN LATERAL (
-    SELECT count(*) AS used FROM notification n
-    WHERE n.receiver = d.receiver AND n.happening <> 'summary'
-      AND ((n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute') OR n.status = 'sending')) u
-CROSS JOIN LATERAL (
-    SELECT max(n.created_at) AS last_summary FROM notification n
-    WHERE n.receiver = d.receiver AND n.happening = 'summary'
-      AND (n.status IN ('due', 'sending') OR (n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute'))) s;
+      GROUP BY receiver HAVING count(*) > 1) d;
+
+-- name: lock_crowd
+-- What one summary would stand for: all that waits for a receiver but the gravest; what somebody
+-- else has in hand is theirs.
+SELECT n.id
+FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
+WHERE n.status = 'due' AND n.page = %(page)s AND n.receiver = %(receiver)s AND n.due_at <= %(now)s
+  AND n.happening <> 'summary'
+ORDER BY i.severity NULLS FIRST, n.due_at, n.id
+OFFSET %(left)s
+FOR UPDATE OF n SKIP LOCKED;
 
 -- name: crowd
--- What one summary would stand for: the gravest incidents by name, and on each row the whole.
+-- What these messages tell: the gravest incidents by name, and on each row the whole.
 WITH waiting AS (
     SELECT n.key, n.happening, n.created_at, i.severity, i.id, i.title, i.status, i.rule, i.target
     FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
-    WHERE n.status = 'due' AND n.page = %(page)s AND n.receiver = %(receiver)s AND n.due_at <= %(now)s
-      AND n.happening <> 'summary'
-    ORDER BY i.severity NULLS FIRST, n.due_at, n.id
-    OFFSET %(left)s
+    WHERE n.id = ANY(%(ids)s)
 ), whole AS (
     SELECT count(*) AS messages, count(DISTINCT key) AS incidents, min(created_at) AS since,
            max(created_at) AS until
@@ -148,60 +159,60 @@ SELECT * FROM named, whole, severities, happenings ORDER BY severity, id;
 
 -- name: replace_by_summary
 -- The same ones are told by the summary.
-UPDATE notification u SET status = 'superseded', summary_id = %(summary_id)s
-FROM (
-    SELECT n.id
-    FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
-    WHERE n.status = 'due' AND n.page = %(page)s AND n.receiver = %(receiver)s AND n.due_at <= %(now)s
-      AND n.happening <> 'summary'
-    ORDER BY i.severity NULLS FIRST, n.due_at, n.id
-    OFFSET %(left)s) rest
-WHERE u.id = rest.id AND u.status = 'due';
+UPDATE notification SET status = 'superseded', summary_id = %(summary_id)s WHERE id = ANY(%(ids)s);
 
 -- name: claim_notifications
 -- Due messages under a lease, P0 first, within each receiver's rate; one receiver hears of an
 -- incident in order, and one whose circuit is open is tried with one message.
-WITH due AS (
-    SELECT d.id, d.receiver, d.happening, d.due_at, i.severity
-    FROM notification d LEFT JOIN incident i ON i.id = d.incident_id
+WITH due AS MATERIALIZED (
+    -- A subquery in the list, and a predicate that no partial index answers: looked up by incident.
+    SELECT d.id, d.receiver, d.incident_id, d.happening, d.due_at,
+           EXISTS (SELECT FROM notification e
+                   WHERE e.incident_id = d.incident_id AND e.receiver = d.receiver
+                     AND (e.created_at, e.id) < (d.created_at, d.id)
+                     AND e.status NOT IN ('sent', 'dead', 'superseded')) AS behind
+    FROM notification d
     WHERE d.status IN ('due', 'sending') AND d.page = %(page)s
       AND CASE WHEN d.status = 'due' THEN d.due_at ELSE d.lease_until END <= %(now)s
-      AND NOT EXISTS (
-          SELECT FROM notification e
-          WHERE e.incident_id = d.incident_id AND e.receiver = d.receiver AND (e.created_at, e.id) < (d.created_at, d.id)
-            AND e.status IN ('due', 'sending'))
-), rates AS (
-    SELECT w.receiver,
+), rates AS MATERIALIZED (
+    SELECT w.receiver, w.waiting, r.failures, r.open_until,
            coalesce((%(per_minute)s::jsonb ->> w.receiver)::int, 20) AS per_minute,
-           u.used, u.singles, w.waiting, r.failures, r.open_until
-    FROM (SELECT receiver, count(*) AS waiting FROM due GROUP BY receiver) w
+           s.used + l.used AS used, s.singles + l.singles AS singles
+    FROM (SELECT receiver, count(*) AS waiting FROM due WHERE NOT behind GROUP BY receiver) w
     LEFT JOIN receiver r ON r.name = w.receiver
     CROSS JOIN LATERAL (
         SELECT count(*) AS used, count(*) FILTER (WHERE n.happening <> 'summary') AS singles
         FROM notification n
-        WHERE n.receiver = w.receiver
-          AND ((n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute')
-               OR (n.status = 'sending' AND n.lease_until > %(now)s))) u
+        WHERE n.receiver = w.receiver AND n.status = 'sent' AND n.sent_at > %(now)s - interval '1 minute') s
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS used, count(*) FILTER (WHERE n.happening <> 'summary') AS singles
+        FROM notification n
+        WHERE n.receiver = w.receiver AND n.status = 'sending' AND n.lease_until > %(now)s) l
 ), ranked AS (
-    SELECT due.id, due.severity, due.due_at, due.happening,
+    SELECT due.id, i.severity, due.due_at, due.happening,
            row_number() OVER (PARTITION BY due.receiver
-                              ORDER BY due.happening <> 'summary', due.severity NULLS FIRST, due.due_at, due.id) AS place,
+                              ORDER BY due.happening <> 'summary', i.severity NULLS FIRST, due.due_at, due.id) AS place,
            CASE WHEN NOT %(page)s AND rates.open_until > %(now)s THEN 0
                 WHEN NOT %(page)s AND rates.failures >= %(circuit_failures)s THEN least(1, rates.per_minute - rates.used)
                 WHEN due.happening = 'summary' OR rates.waiting = 1 THEN rates.per_minute - rates.used
                 ELSE least(rates.per_minute - rates.used,
                            rates.per_minute - greatest(1, rates.per_minute / 4) - rates.singles) END AS may
-    FROM due JOIN rates USING (receiver)
+    FROM due JOIN rates USING (receiver) LEFT JOIN incident i ON i.id = due.incident_id
+    WHERE NOT due.behind
+), first AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY happening <> 'summary', severity NULLS FIRST, due_at, id) AS place
+    FROM ranked WHERE place <= may
+    ORDER BY 2 LIMIT 200
 )
 UPDATE notification n
 SET status = 'sending', attempts = n.attempts + 1, lease_until = %(now)s + %(lease)s::interval,
     repeated = n.repeated OR n.status = 'sending'
 FROM (
     SELECT l.id
-    FROM notification l JOIN ranked ON ranked.id = l.id
-    WHERE ranked.place <= ranked.may AND l.status IN ('due', 'sending')
+    FROM first JOIN notification l ON l.id = first.id
+    WHERE l.status IN ('due', 'sending')
       AND CASE WHEN l.status = 'due' THEN l.due_at ELSE l.lease_until END <= %(now)s
-    ORDER BY ranked.happening <> 'summary', ranked.severity NULLS FIRST, ranked.due_at
+    ORDER BY first.place
     LIMIT %(limit)s
     FOR UPDATE OF l SKIP LOCKED) picked
 WHERE n.id = picked.id

@@ -1,12 +1,13 @@
 """Runs commands with settings for the house's own databases."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from responder.cli import main
+from tests.demo import World, running
 from tests.house import House
 
 SETTINGS = """
@@ -40,3 +41,10 @@ def run(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     made = run("token", "keys", "--out", str(tmp_path / "keys.json"))
     assert made.exit_code == 0, made.output
     return run
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """One demo for the tests of a module; each finds it as the one before left it."""
+    with running() as ready:
+        yield ready

@@ -1,103 +1,28 @@
-"""The demo from outside: the commands as people type them; shop and pager are asked directly."""
+"""The demo from outside: the commands as people type them, their one line, their end."""
 
-import json
 import os
 import signal
+import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import psycopg
 import pytest
 import requests
 
-from responder.cli.demo.alerts import Alarm
+from tests.demo import COMMAND, World, running
 from tests.site import eventually
 
-COMMAND = [sys.executable, "-m", "responder"]
-PAGE_SECONDS = 3.0
-FAIL = """
-INSERT INTO shopify_sync_queue (inventory_item_id, status, retry_count, last_error, created_at)
-SELECT id, 'failed', 3, 'HTTP 503 Service Unavailable', now() - interval '20 minutes'
-FROM intake_items LIMIT %s RETURNING id
-"""
-
-
-class World:
-    """A demo that stays up, known only by its one line."""
-
-    def __init__(self, process: "subprocess.Popen[str]", line: str) -> None:
-        self.process = process
-        self.told: dict[str, Any] = json.loads(line)
-
-    def post(self, status: str = "firing", **labels: str) -> str:
-        """The id of the incident that an alert of the queue opened or joined."""
-        source = self.told["sources"]["alertmanager"]
-        told = {"alertname": "ShopifyQueueStuck", "env": "production", **labels}
-        alarm = Alarm(told, "The queue is stuck", datetime.now(UTC))
-        body = alarm.firing() if status == "firing" else alarm.resolved(datetime.now(UTC))
-        answer = requests.post(source["url"], json=body, headers=source["headers"], timeout=10)
-        assert answer.status_code == 202, answer.text
-        path = f"/v1/deliveries/{answer.json()['delivery']}"
-        incident: str = eventually(lambda: self.get(path)["alerts"])[0]["incident_id"]
-        return incident
-
-    def get(self, path: str) -> Any:
-        headers = {"Authorization": f"Bearer {self.told['tokens']['viewer']}"}
-        answer = requests.get(self.told["url"] + path, headers=headers, timeout=10)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def incident_when(self, incident: str, holds: Callable[[Any], Any]) -> Any:
-        def look() -> Any:
-            document = self.get(f"/v1/incidents/{incident}")
-            return document if holds(document) else None
-
-        return eventually(look)
-
-    def trail(self, incident: str) -> list[tuple[str, str | None]]:
-        events = self.get(f"/v1/incidents/{incident}/events")["items"]
-        return [(event["what"], event["after"]) for event in events]
-
-    def received(self) -> Any:
-        return requests.get(f"{self.told['pager']}/received", timeout=10).json()
-
-    def shop(self, statement: str, *parameters: Any, name: str = "shop") -> list[Any]:
-        with psycopg.connect(self.told["databases"][name]) as connection:
-            return [row[0] for row in connection.execute(statement, parameters or None)]
-
-    def statuses(self, items: list[Any], name: str = "shop") -> set[str]:
-        """In which statuses these items of a shop's queue are."""
-        statement = "SELECT DISTINCT status FROM shopify_sync_queue WHERE id = ANY(%s)"
-        return set(self.shop(statement, items, name=name))
-
-
-@contextmanager
-def running() -> Iterator[World]:
-    process = subprocess.Popen([*COMMAND, "demo", "--json"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line, "it ended before it was ready; its own words are in the captured stderr"
-        yield World(process, line)
-        process.terminate()
-        assert process.stdout.read() == "", "there is one line and no more"
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with running() as ready:
-        yield ready
+#: What each chapter is told for, in its own words; the four rows of the runbook's table among them.
+STORY = (
+    *("fix (allowed)", "every failed item is through", "propose (severity)", "Grafana: Shopify"),
+    *("hand_over (no_option)", "(stale)", "dry run", "as demo-operator: committed, held"),
+    *("wait (look_again)", "supabase functions deploy", "propose (not_automatic)", "index_sku"),
+    *("the cause is port_closed", "PagerDuty's incident QSTAGINGDB0001", "by no second page"),
+    *("hand_over (no_rule)", "the pager got it with the next attempt", "trigger, resolve: once"),
+)
 
 
 def below(pid: int) -> dict[int, str]:
@@ -125,9 +50,20 @@ def is_alive(pid: int) -> bool:
 
 def test_the_line_has_all_that_a_check_needs(world: World) -> None:
     told = world.told
-    assert set(told) == {"url", "sources", "tokens", "databases", "pager"}
+    assert {"url", "sources", "receivers", "tokens", "databases", "health", "pager"} <= set(told)
+    assert set(told["sources"]) == {"alertmanager", "grafana", "pagerduty", "monitor"}
     for source in told["sources"].values():
-        assert set(source) == {"type", "url", "headers", "secret"}
+        assert {"type", "url", "headers", "secret", "secrets", "files", "signing"} == set(source)
+        assert [Path(file).read_text() for file in source["files"]] == source["secrets"]
+    assert {each["type"] for each in told["receivers"].values()} == {
+        *("pagerduty", "pagerduty_notes", "slack", "email", "webhook")
+    }
+    for door in ("received", "ping"):
+        assert requests.get(told["stand_in"][door], timeout=10).status_code == 200
+    with socket.create_connection(tuple(told["stand_in"]["smtp"].values()), 10) as mail:
+        assert mail.recv(3) == b"220"
+    assert Path(told["config"]).is_file()
+    assert all(is_alive(process) for process in told["processes"].values())
     assert set(told["tokens"]) == {"viewer", "operator", "admin"}
     assert {"responder", "shop"} <= set(told["databases"])
     assert requests.get(told["url"] + "/readyz", timeout=10).status_code == 200
@@ -141,73 +77,14 @@ def test_the_diagnosing_role_of_the_shop_is_an_ordinary_one(world: World) -> Non
     assert roles == [False, False]
 
 
-def test_a_fault_is_repaired_at_p2_and_offered_at_p0(world: World) -> None:
-    first = world.shop(FAIL, 7)
-    incident = world.post(severity="warning")
-    document = world.incident_when(
-        incident,
-        lambda found: (
-            found["incident"]["stage"] == "watch"
-            and [fix["verification"] for fix in found["fixes"]] == ["held"]
-        ),
-    )
-    assert [finding["name"] for finding in document["findings"]] == ["exhausted"]
-    assert document["decision"]["reason"] == "allowed"
-    assert {row["id"] for row in document["fixes"][0]["before"]} >= set(map(str, first))
-    trail = world.trail(incident)
-    steps = [("opened", "open"), ("decision", "fix"), ("fix", "started"), ("fix", "recorded")]
-    steps += [("fix", "committed"), ("verification", "held"), ("stage", "watch")]
-    assert [step for step in trail if step in steps] == steps
-    eventually(lambda: world.statuses(first) == {"completed"})
-
-    second, posted = world.shop(FAIL, 5), datetime.now(UTC)
-    assert world.post(severity="critical") == incident
-    document = world.incident_when(
-        incident, lambda found: found["decision"]["reason"] == "severity"
-    )
-    assert document["incident"]["severity"] == "P0"
-    key = document["incident"]["dedup_key"]
-    pages = eventually(
-        lambda: [page for page in world.received()["pagerduty"] if page["dedup_key"] == key]
-    )
-    assert [page["event_action"] for page in pages] == ["trigger"]
-    waited = datetime.fromisoformat(pages[0]["at"]) - posted
-    assert waited.total_seconds() < PAGE_SECONDS
-    assert "5 items failed" in pages[0]["payload"]["summary"]
-    (option,) = [each for each in document["options"] if each["name"] == "retry_failed"]
-    assert option["offered"] and not option["allowed"] and option["why_not"] == "severity"
-    assert len(document["fixes"]) == 1
-    assert world.statuses(second) == {"failed"}
-
-
-def test_a_staging_alert_changes_staging_alone(world: World) -> None:
-    production = world.shop(FAIL, 3)
-    staged = world.shop(FAIL, 4, name="shop_staging")
-    incident = world.post(severity="warning", env="staging")
-    document = world.incident_when(incident, lambda found: found["fixes"])
-    assert document["incident"]["target"] == "shop_staging"
-    eventually(lambda: world.statuses(staged, "shop_staging") == {"completed"})
-    assert world.statuses(production) == {"failed"}
-
-
-def test_the_webhook_is_told_the_document_and_its_end(world: World) -> None:
-    labels = {"alertname": "NobodyKnows", "severity": "info"}
-    incident = world.post(**labels)
-    world.incident_when(incident, lambda found: found["decision"])
-    assert world.post("resolved", **labels) == incident
-
-    def told() -> list[Any]:
-        heard = [
-            event
-            for event in world.received()["webhook"]
-            if event["data"]["incident"]["id"] == incident
-        ]
-        return heard if heard and heard[-1]["type"] == "incident.resolved" else []
-
-    heard = eventually(told)
-    assert heard[0]["type"] == "incident.opened"
-    assert heard[-1]["data"]["decision"]["reason"] == "no_rule"
-    assert world.received()["refused"] == []
+def test_a_secret_in_a_file_is_rotated_without_a_restart(world: World) -> None:
+    told = world.told["sources"]["grafana"]
+    body = {"version": "1", "alerts": []}
+    assert world.tell("grafana", body).status_code == 202
+    Path(told["files"][0]).write_text("rotated-" + told["secret"])
+    assert world.tell("grafana", body).status_code == 401
+    assert world.tell("grafana", body, "rotated-" + told["secret"]).status_code == 202
+    Path(told["files"][0]).write_text(told["secret"])
 
 
 def test_a_killed_worker_is_replaced_and_nothing_outlives_the_end() -> None:
@@ -239,6 +116,8 @@ def test_the_story_happens(temporary: Path) -> None:
     )
     assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
     assert "All of it happened" in told.stdout
+    for fact in STORY:
+        assert fact in told.stdout, fact
     assert "\x1b" not in told.stdout
     assert max(map(len, told.stdout.splitlines())) <= 92
     assert list(temporary.iterdir()) == [], "all that it made is gone"

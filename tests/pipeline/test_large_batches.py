@@ -1,6 +1,7 @@
 """A delivery of thousands of alerts: every one gets its outcome, in portions, whatever happens."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -32,15 +33,14 @@ def house(make_house: Callable[..., House]) -> House:
 
 
 def told(house: House) -> list[str]:
-    """Fingerprints of the alerts in the order of their outcomes."""
-    return [row["fingerprint"] for row in house.sql("SELECT fingerprint FROM alert ORDER BY id")]
+    """Fingerprints of the alerts that have an outcome."""
+    return [row["fingerprint"] for row in house.sql("SELECT fingerprint FROM alert")]
 
 
 def test_a_large_group_is_triaged_whole(house: House) -> None:
     posted(house, {"alerts": [*many(), 7, *many()]})
     assert house.run_triage() == 1
-    outcomes = house.outcomes()
-    assert outcomes == ["opened"] * MANY + ["quarantined"] + ["joined"] * MANY
+    assert Counter(house.outcomes()) == {"opened": MANY, "quarantined": 1, "joined": MANY}
     assert len(house.incidents()) == MANY
     assert house.gap() == (0, 0)
     (row,) = house.sql("SELECT outcome, triaged_at FROM delivery")
@@ -68,7 +68,7 @@ def test_giving_up_in_the_middle_quarantines_the_rest(house: House) -> None:
     with pytest.raises(Refused):
         triage(house.services, delivery)
     give_up_triage(house.services, delivery, "it failed three times")
-    assert house.outcomes() == ["opened"] * PORTION + ["quarantined"] * (MANY - PORTION)
+    assert Counter(house.outcomes()) == {"opened": PORTION, "quarantined": MANY - PORTION}
     (row,) = house.sql("SELECT outcome, note FROM delivery")
     assert row == {"outcome": "quarantined", "note": "it failed three times"}
     assert house.gap() == (0, 0)

@@ -18,6 +18,7 @@ from responder.cli.demo.api import Api
 from responder.cli.demo.chapters import tell
 from responder.cli.demo.children import ChildFailed, supervise
 from responder.cli.demo.databases import make_database
+from responder.cli.demo.described import described
 from responder.cli.demo.screen import Screen
 from responder.cli.demo.story import Story
 from responder.cli.demo.world import World, open_world, start_responder
@@ -38,7 +39,7 @@ def demo(once: bool, as_json: bool) -> None:
     missed: list[str] = []
     with _ended_by_signals() as ending, _refused(), open_world(_progress) as world:
         if as_json:
-            click.echo(json.dumps(world.described()))
+            click.echo(json.dumps(described(world)))
         else:
             missed = _tell(world, once)
         if not once:
@@ -112,6 +113,7 @@ def _say_what_next(world: World, screen: Screen) -> None:
     screen.line("the pager", f"{world.pager.url}/received")
     screen.line("the shop", "")
     screen.raw(f"psql '{world.shops['shop'].url}'")
+    screen.line("the API", f"{world.url}/docs")
     screen.line("logs", ", ".join(str(child.log) for child in world.children))
     screen.line("settings", str(world.folder / "responder.toml"))
 

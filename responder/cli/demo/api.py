@@ -1,5 +1,6 @@
 """What the story needs of the API: post an alert, see what became of it, wait until it is so."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,15 +40,19 @@ class Api:
     def close(self) -> None:
         self._session.close()
 
-    def post(self, body: Mapping[str, Any]) -> Posted:
-        """A webhook of Alertmanager. DidNotHappen unless it is acknowledged."""
-        headers = {"Authorization": f"Bearer {self._world.bearer}"}
+    def post(self, body: Mapping[str, Any], source: str = "alertmanager") -> Posted:
+        """A webhook of this source. DidNotHappen unless it is acknowledged."""
         at, began = datetime.now(UTC), time.perf_counter()
-        response = self._call("POST", self._world.webhook_url, json=body, headers=headers)
+        response = self.try_post(body, source)
         ms = (time.perf_counter() - began) * 1000
         if response.status_code != 202:
             raise DidNotHappen(f"a webhook was answered with {response.status_code}, not 202")
         return Posted(at, ms, response.json()["delivery"])
+
+    def try_post(self, body: Mapping[str, Any], source: str) -> requests.Response:
+        """The answer to a webhook, whatever it is."""
+        sender, raw = self._world.senders[source], json.dumps(body).encode()
+        return self._call("POST", sender.url, data=raw, headers=sender.headers(raw))
 
     def get(self, path: str) -> Any:
         headers = {"Authorization": f"Bearer {self._world.tokens['viewer']}"}
@@ -85,11 +90,39 @@ class Api:
         return items
 
     def acknowledge(self, incident_id: str) -> None:
-        headers = {"Authorization": f"Bearer {self._world.tokens['operator']}"}
-        path = f"/v1/incidents/{incident_id}/acknowledge"
-        response = self._call("POST", self._world.url + path, headers=headers)
+        response = self._operate(f"/v1/incidents/{incident_id}/acknowledge")
         if response.status_code != 200:
-            raise DidNotHappen(f"POST {path} was answered with {response.status_code}")
+            raise DidNotHappen(f"an acknowledgement was answered with {response.status_code}")
+
+    def ask_for_fix(
+        self, incident_id: str, option: str, seen: str, dry_run: bool = False
+    ) -> requests.Response:
+        """A person asks for an option, again while the incident is in hand for something else."""
+        asked = {"option": option, "seen": seen, "dry_run": dry_run}
+
+        def ask() -> requests.Response | None:
+            response = self._operate(f"/v1/incidents/{incident_id}/fixes", asked)
+            busy = response.status_code == 409 and response.json()["type"].endswith(":conflict")
+            return None if busy else response
+
+        return until("a person may ask for a fix", ask)
+
+    def fix_when(self, fix_id: str, what: str, holds: Callable[[Document], Any]) -> Document:
+        """A fix as soon as something holds of it. DidNotHappen(what)."""
+
+        def look() -> Document | None:
+            fix: Document = self.get(f"/v1/fixes/{fix_id}")
+            return fix if holds(fix) else None
+
+        return until(what, look)
+
+    def is_ready(self) -> bool:
+        """Whether the responder can keep a delivery."""
+        return self._call("GET", f"{self._world.url}/readyz").status_code == 200
+
+    def _operate(self, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self._world.tokens['operator']}"}
+        return self._call("POST", self._world.url + path, json=body, headers=headers)
 
     def _call(self, method: str, url: str, **options: Any) -> requests.Response:
         try:

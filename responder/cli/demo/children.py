@@ -38,6 +38,12 @@ class Child:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process that was started last; it leads a session of its own."""
+        assert self._process is not None, "it was not started"
+        return self._process.pid
+
     def start(self) -> None:
         """A session of its own, so that Ctrl-C reaches us alone and we end things in order."""
         with self.log.open("ab") as log:

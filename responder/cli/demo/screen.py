@@ -44,11 +44,11 @@ class Screen:
         self.line("missed", text, click.style("✗ ", fg="red", bold=True))
 
     def trail(self, events: Iterable[Mapping[str, Any]], since: datetime) -> None:
-        """Each step with its time since the alert was received."""
+        """Each step with its time since the alert was received; who heard the same, in one."""
         label = "trail"
-        for event in events:
-            ms = (datetime.fromisoformat(event["at"]) - since).total_seconds() * 1000
-            text = f"{ms:+8,.0f} ms  {event['what']:<13} {_told(event)}"
+        for event, receivers in _together(sorted(events, key=_time)):
+            ms = (_time(event) - since).total_seconds() * 1000
+            text = f"{ms:+8,.0f} ms  {event['what']:<13} {_told(event, receivers)}"
             shown = text if len(text) <= WIDTH - _LABEL else text[: WIDTH - _LABEL - 1] + "…"
             self._echo(f"  {click.style(label.ljust(_LABEL), dim=True)}{shown}".rstrip())
             label = ""
@@ -57,12 +57,37 @@ class Screen:
         click.echo(text, color=self._color)
 
 
-def _told(event: Mapping[str, Any]) -> str:
+def _time(event: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(event["at"])
+
+
+def _together(
+    events: Iterable[Mapping[str, Any]],
+) -> list[tuple[Mapping[str, Any], list[str]]]:
+    """Each event; a message that was sent stands once, with all receivers that took it."""
+    sent: dict[str, list[str]] = {}
+    steps: list[tuple[Mapping[str, Any], list[str]]] = []
+    for event in events:
+        details = event["details"]
+        if event["what"] != "notification" or event["after"] != "sent":
+            steps.append((event, []))
+            continue
+        happening = "page" if details.get("page") else str(details.get("happening"))
+        if happening not in sent:
+            sent[happening] = []
+            steps.append((event, sent[happening]))
+        sent[happening].append(str(details.get("receiver")))
+    return steps
+
+
+def _told(event: Mapping[str, Any], receivers: list[str]) -> str:
     """What changed, and the one detail that says why."""
     change = " → ".join(part for part in (event["before"], event["after"]) if part)
     details = event["details"]
     if event["what"] == "notification":
-        return f"{change}  {details.get('receiver')}: {details.get('happening')}"
+        change = event["after"] if receivers else change
+        names = ", ".join(receivers) or details.get("to") or details.get("receiver")
+        return f"{change}  {details.get('happening')}: {names}"
     names = ("option", "reason", "why", "findings", "counts", "rule", "resolved_by")
     told = [_text(details[name]) for name in names if details.get(name)]
     return f"{change}  {', '.join(told)}".rstrip(" ,")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from responder.cli.demo.databases import DatabaseError, Session
+from responder.cli.demo.front import Front
 
 #: The consumer looks into the queue a few times a second.
 _CONSUME_EVERY = 0.3
@@ -20,16 +21,19 @@ class Shop:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.front = Front()
         self._customers = _Routine(url, "shop-web", _ORDER_EVERY, {"new_items": {"items": 1}})
         self._consumer = self._new_consumer()
 
     def open(self) -> None:
+        self.front.open()
         self._customers.start()
         self._consumer.start()
 
     def close(self) -> None:
         self._customers.stop()
         self._consumer.stop()
+        self.front.close()
 
     def stop_consumer(self) -> None:
         """The fault: nothing takes items up any more."""
@@ -44,6 +48,12 @@ class Shop:
         """Something that happens in the shop now. DatabaseError."""
         with Session(self.url, "demo") as session:
             return session.play(scene, **parameters)
+
+    def open_slow_page(self) -> None:
+        """Somebody waits for a page; the server's statistics know of it when this returns."""
+        with Session(self.url, "shop-web") as session:
+            session.play("slow_statements")
+            session.play("tell_statistics")
 
     def counts(self) -> Counter[str]:
         """How many items of the queue are in which status, asked in the shop itself."""

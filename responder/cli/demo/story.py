@@ -4,13 +4,14 @@ The shop's own tables and the stand-in for the pager are asked too: nobody has t
 responder's word.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email import message_from_string, policy
 from typing import Any
 
-from responder.cli.demo.alerts import Alarm
+from responder.cli.demo.alerts import Alarm, Notice
 from responder.cli.demo.api import Api, DidNotHappen, Document, Posted, until
 from responder.cli.demo.databases import DatabaseError
 from responder.cli.demo.screen import Screen
@@ -18,13 +19,15 @@ from responder.cli.demo.world import World
 
 #: Promise 4: a page leaves within this time, whatever else happens.
 PAGE_SECONDS = 3.0
+#: The channel that only the pager's fallback writes to.
+ON_CALL = "/B0ONCALL/"
 
 
 @dataclass(frozen=True)
 class Told:
     """A posted alert: what became of it; `received` is by the clock of our database."""
 
-    alarm: Alarm
+    alarm: Notice
     posted: Posted
     received: datetime
     outcome: str
@@ -66,28 +69,28 @@ class Story:
         told = {"alertname": name, "env": "production", "job": "shop", **labels}
         return Alarm(told, summary, self.now())
 
-    def fire(self, alarm: Alarm) -> Told:
-        """Alertmanager posts it; says which incident it opened or joined."""
-        posted = self.api.post(alarm.firing())
+    def fire(self, alarm: Notice) -> Told:
+        """Its sender posts it; says which incident it opened or joined."""
+        posted = self.api.post(alarm.firing(), alarm.source)
         outcome = self.api.outcome(posted)
         received = moment(outcome["received_at"])
-        labels = " ".join(f'{name}="{alarm.labels[name]}"' for name in ("severity", "env"))
-        self.screen.line("alert", f"{alarm.labels['alertname']} {labels}")
+        self.screen.line("alert", f"{alarm.sender}: {alarm}")
         self.screen.line("", f"acknowledged in {posted.ms:.0f} ms; incident {outcome['outcome']}")
         if outcome["incident_id"] is None:
             raise DidNotHappen(f"the alert opens or joins an incident: {outcome['note']}")
         return Told(alarm, posted, received, outcome["outcome"], outcome["incident_id"])
 
     def resolve(self, *told: Told) -> None:
-        """Alertmanager says that it is over; the incident is done with its last alert."""
+        """Its senders say that it is over; the incident is done with its last alert."""
         for each in told:
-            self.api.post(each.alarm.resolved(self.now()))
+            self.api.post(each.alarm.resolved(self.now()), each.alarm.source)
         incident = self.api.incident_when(
             told[-1].incident,
             "the incident is done when its last alert is over",
             lambda document: document["incident"]["stage"] == "done",
         )["incident"]
-        self.screen.line("over", f"Alertmanager says resolved: {incident['status']}, done")
+        senders = " and ".join(dict.fromkeys(each.alarm.sender for each in told))
+        self.screen.line("over", f"told by {senders}: {incident['status']}, done")
 
     def decided(self, told: Told, reason: str) -> Document:
         """The incident once it was decided for this reason, shown."""
@@ -146,7 +149,7 @@ class Story:
         seconds = (moment(event["at"]) - told.posted.at).total_seconds()
         document = self.api.incident(told.incident)
         slowest = max(answer["ms"] for answer in document["diagnosis"])
-        self.pages.append((told.alarm.labels["alertname"], seconds * 1000, slowest))
+        self.pages.append((document["incident"]["rule"], seconds * 1000, slowest))
         self.screen.line("pager", event["payload"]["summary"])
         self.screen.line("", f"{event['event_action']} {event['dedup_key']}")
         self.expect(seconds < PAGE_SECONDS, f"the page was there {seconds:.2f} s after the alert")
@@ -162,6 +165,28 @@ class Story:
             if moment(event["at"]) >= told.posted.at
             and all(event.get(name) == value for name, value in wanted.items())
         ]
+
+    def hears(self, kind: str, told: Told, what: str, holds: Callable[[Document], Any]) -> Document:
+        """The first thing of this kind of which that holds. DidNotHappen(what)."""
+
+        def look() -> Document | None:
+            return next((event for event in self.heard(kind, told) if holds(event)), None)
+
+        return until(what, look)
+
+    def show_people(self, told: Told, title: str) -> None:
+        """What stands in the channel and in the mailbox of people, once the cause is known."""
+
+        def names_cause(event: Document) -> bool:
+            text = event["payload"]["text"]
+            return ON_CALL not in event["path"] and title in text and "Not known" not in text
+
+        message = self.hears("slack", told, "the channel hears of the cause", names_cause)
+        self.screen.line("slack", message["payload"]["text"].splitlines()[0])
+        letter = self.hears(
+            "mail", told, "a letter says so", lambda mail: title in subject_of(mail)
+        )
+        self.screen.line("mail", subject_of(letter))
 
     def show_webhook(self, told: Told) -> None:
         """What whoever listens behind the webhook was told of this incident, until its end."""
@@ -187,10 +212,18 @@ class Story:
         self.screen.trail(events, told.received)
 
 
+def subject_of(mail: Document) -> str:
+    """What a letter is about, in one line."""
+    letter = message_from_string(mail["raw"], policy=policy.default)
+    return " ".join(str(letter["subject"]).split())
+
+
 def moment(text: str) -> datetime:
     """A time as documents carry it."""
     return datetime.fromisoformat(text)
 
 
 def _rests(document: Document) -> bool:
-    return bool(document["incident"]["stage"] == "watch")
+    """Nothing goes on by itself now: it is watched, or will be looked at again."""
+    waits = document["decision"]["action"] == "wait"
+    return bool(document["incident"]["stage"] == ("diagnose" if waits else "watch"))
