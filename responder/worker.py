@@ -38,6 +38,7 @@ _TIDYING = (
     "tidy_idempotency_keys",
 )
 _GRACE = 25.0
+_AGAIN = 1.0
 
 
 def run(services: Services, slots: int = 8) -> None:
@@ -60,21 +61,36 @@ def run(services: Services, slots: int = 8) -> None:
 
 
 async def _work(services: Services, slots: int) -> None:
+    """The job engine gives up when it loses our database; then it begins again, until we stop."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="job"))
+    stopped = asyncio.Event()
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop, stopped.set)
+    stopping = loop.create_task(stopped.wait())
+    while not stopped.is_set():
+        working = loop.create_task(_workers(services, slots))
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()
+        (why,) = await asyncio.gather(working, return_exceptions=True)
+        if not stopped.is_set():
+            services.log.warning("the job engine has ended and begins again", exc_info=why)
+            await asyncio.wait({stopping}, timeout=_AGAIN)
+    services.log.info("worker has stopped")
+
+
+async def _workers(services: Services, slots: int) -> None:
+    """Both loops; when one ends, so does the other."""
     app = bind(services)
     urgent = max(1, slots // 4)
-    async with app.open_async():
-        workers = asyncio.gather(
-            _worker(app, [URGENT, NORMAL], slots - urgent), _worker(app, [URGENT], urgent)
-        )
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(stop, workers.cancel)
+    async with app.open_async(), asyncio.TaskGroup() as both:
+        both.create_task(_worker(app, [URGENT, NORMAL], slots - urgent))
+        both.create_task(_worker(app, [URGENT], urgent))
         services.log.info("worker is ready", slots=slots, urgent=urgent)
-        try:
-            await workers
-        except asyncio.CancelledError:
-            services.log.info("worker has stopped")
+
+
+class _Ended(Exception):
+    """The job engine stopped by itself."""
 
 
 async def _worker(app: procrastinate.App, queues: list[str], slots: int) -> None:
@@ -87,6 +103,7 @@ async def _worker(app: procrastinate.App, queues: list[str], slots: int) -> None
         delete_jobs="successful",
         shutdown_graceful_timeout=_GRACE,
     )
+    raise _Ended
 
 
 def bind(services: Services) -> procrastinate.App:
