@@ -71,7 +71,8 @@ def is_marked(kind: str, message: Mapping[str, Any]) -> bool:
     """Whether its reader is told that it may have come before."""
     if kind == "email":
         letter = message_from_string(message["raw"], policy=policy.default)
-        return REPEATED in " ".join(letter.get_body(("plain",)).get_content().split())
+        body = letter.get_body(("plain",))
+        return body is not None and REPEATED in " ".join(body.get_content().split())
     return REPEATED in str(message)
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 _LOOKS, _BETWEEN_LOOKS = 20, 0.005
 
+#: A file that is found empty may be about to be written; it is looked at again, in seconds.
+_LOOK_AGAIN = (0.01, 0.02, 0.05, 0.1)
+
 
 class SecretMissing(Exception):
     """A secret's variable or file is not there; the operator must provide it."""

@@ -11,6 +11,7 @@ from responder.domain.notification import Happening, Message
 from responder.log import about
 from responder.outbound import Undelivered
 from responder.pipeline.document import document
+from responder.pipeline.notify import is_from_pagerduty
 from responder.pipeline.services import Services, record
 from responder.pipeline.storm import summarise
 from responder.store import StoreAway, Transaction
@@ -147,14 +148,24 @@ def _fall_back(
     fallback = configured.fallback if configured else ""
     names = [fallback] if fallback else list(services.settings.last_resort or ()) if dead else []
     written = 0
+    from_pagerduty = is_from_pagerduty(services, _source(tx, row))
     for name in names:
-        if name == row["receiver"]:
+        other = services.settings.receivers.get(name)
+        if name == row["receiver"] or (from_pagerduty and other and other.type == "pagerduty"):
             continue
         fell = tx.run("insert_fallback", id=services.new_id(), page_id=row["id"], receiver=name)
         if fell:
             written += 1
             _event(tx, row, "fallback", to=name, error=why)
     return written > 0
+
+
+def _source(tx: Transaction, row: Mapping[str, Any]) -> str:
+    """Who told us of what a page is about."""
+    if row["incident_id"] is not None:
+        return incident_from_row(tx.one("incident", id=row["incident_id"])).source
+    alerts = row["document"].get("alerts") or [{}]
+    return str(alerts[0].get("source"))
 
 
 def _count(services: Services, query: str, **told: Any) -> None:

@@ -155,7 +155,8 @@ def _notice(
         if not key and _by_integration(event):
             return None
         return Echo(Did.ACKNOWLEDGED, _who(event), fingerprint=incident["id"])
-    if not key and kind in {*FIRING, REPRIORITISED} and _summary(event, "client", "name") == OUR_CLIENT:
+    fires = kind in {*FIRING, REPRIORITISED}
+    if not key and fires and _summary(event, "client", "name") == OUR_CLIENT:
         return None
     return _alert(kind, event, incident, source)
 

@@ -45,7 +45,7 @@ WHERE n.id = %(page_id)s
 
 -- name: pages_behind_open_circuits
 -- Due pages whose receiver is left alone for now, and that have not fallen back yet.
-SELECT n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, n.attempts, r.open_until
+SELECT n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, n.attempts, n.document, r.open_until
 FROM notification n JOIN receiver r ON r.name = n.receiver
 WHERE n.page AND n.status = 'due' AND n.due_at <= %(now)s AND n.happening = 'opened'
   AND r.open_until > %(now)s

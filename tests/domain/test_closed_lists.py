@@ -35,7 +35,7 @@ LISTS: dict[type[StrEnum], tuple[str, tuple[str, ...]]] = {
     ),
     Verification: ("waiting held failed not_asked", ("fix.verification",)),
     NotificationStatus: ("due sending sent dead superseded", ("notification.status",)),
-    Happening: ("opened acknowledged updated resolved", ("notification.happening",)),
+    Happening: ("opened acknowledged updated resolved summary", ("notification.happening",)),
     Autonomy: ("observe propose act", ("promotion.autonomy",)),
     ActorKind: ("responder person sender system", ("audit_event.actor_kind", "fix.actor_kind")),
 }

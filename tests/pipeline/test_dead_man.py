@@ -98,12 +98,15 @@ def test_not_while_an_incident_has_no_next_step(outside: Outside) -> None:
 
 def test_not_while_a_page_is_overdue(outside: Outside) -> None:
     house = with_dead_man(outside)
+    house.pager.fails = Undelivered("it does not answer", permanent=False)
     house.post(alert("Odd", severity="critical"))
-    house.run_jobs()
-    house.later(OVERDUE + timedelta(seconds=2))
-    assert pings(outside) == 0
-    house.send()
+    house.settle()
+    assert pings(outside) == 1, "it is tried again"
+    house.later(OVERDUE + timedelta(minutes=1))
     assert pings(outside) == 1
+    house.pager.fails = None
+    house.send()
+    assert pings(outside) == 2
 
 
 @pytest.mark.parametrize("fallback", [True, False])
@@ -139,7 +142,7 @@ def test_a_ping_that_fails_stops_nothing_and_is_not_followed(fault: str, outside
 
 
 def test_a_url_that_is_missing_is_said_and_stops_nothing(outside: Outside) -> None:
-    house = with_dead_man(outside)
+    with_dead_man(outside)
     Path(outside.folder, "dead_man").unlink()
     assert pings(outside) == 0
 
@@ -150,7 +153,10 @@ def test_a_url_that_is_missing_is_said_and_stops_nothing(outside: Outside) -> No
         ({}, []),
         ({"lost": 2}, ["2 alerts or incidents have no outcome and no next step"]),
         ({"untriaged": 3}, ["3 deliveries have waited for triage for more than a minute"]),
-        ({"pages": 1, "workers": 0}, ["1 pages are overdue or were given up", "no worker is alive"]),
+        (
+            {"pages": 1, "workers": 0},
+            ["1 pages are overdue or were given up", "no worker is alive"],
+        ),
     ],
 )
 def test_what_is_not_well_is_said(health: dict[str, int], said: list[str]) -> None:

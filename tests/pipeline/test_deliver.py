@@ -1,4 +1,4 @@
-"""When a receiver does not take a page: its fallback, its circuit, the last resort, dead letters."""
+"""When a receiver does not take a page: fallback, last resort, dead letters."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.settings import Receiver, Route
-from responder.pipeline.deliver import CIRCUIT_FAILURES, CIRCUIT_OPEN, deliver
+from responder.pipeline.deliver import deliver
 from responder.pipeline.people import close
 from responder.pipeline.redrive import redrive_notifications
 from responder.pipeline.triage import triage
@@ -19,7 +19,6 @@ PERSON = Actor(ActorKind.PERSON, "ann")
 SECOND = timedelta(seconds=1)
 FLAKY = Undelivered("it does not answer", permanent=False, maybe=True)
 GONE = Undelivered("no such key", permanent=True)
-CIRCUIT_IS_OPEN = "its circuit is open"
 
 
 def paged(house: House, name: str = "Odd") -> None:
@@ -52,11 +51,6 @@ def fell_back(house: House) -> list[tuple[str, str, str]]:
 
 def _details(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row["details"] for row in rows]
-
-
-def circuit(house: House, name: str = "pager") -> dict[str, Any]:
-    (row,) = house.sql("SELECT * FROM receiver WHERE name = %s", name)
-    return row
 
 
 # The fallback
@@ -163,90 +157,6 @@ def test_without_a_fallback_the_last_resort_hears_what_nobody_will_take(
     deliver(house.services, page=True)
     assert house.hook.happenings() == woken
     assert len(fell_back(house)) == len(woken)
-
-
-# The circuit
-
-
-def test_five_failures_in_a_row_open_the_circuit_and_one_success_closes_it(house: House) -> None:
-    house.with_settings(receivers={"hook": Receiver("hook", "webhook", per_minute=100)})
-    house.hook.fails = FLAKY
-    for number in range(CIRCUIT_FAILURES + 3):
-        paged(house, f"Odd{number}")
-    while deliver(house.services, page=False):
-        pass
-    opened = circuit(house, "hook")
-    assert opened["failures"] >= CIRCUIT_FAILURES
-    assert opened["open_until"] is not None
-
-    house.later(timedelta(seconds=10))
-    assert deliver(house.services, page=False) == 0, "it is left alone"
-    house.later(CIRCUIT_OPEN)
-    assert deliver(house.services, page=False) == 1, "tried with one message"
-    assert deliver(house.services, page=False) == 0, "and left alone again"
-    house.hook.fails = None
-    house.later(CIRCUIT_OPEN + SECOND)
-    assert deliver(house.services, page=False) == 1
-    assert (circuit(house, "hook")["failures"], circuit(house, "hook")["open_until"]) == (0, None)
-    house.later(timedelta(minutes=2))
-    house.send()
-    assert len(house.hook.got) == CIRCUIT_FAILURES + 3
-
-
-def test_behind_an_open_circuit_a_page_goes_to_the_fallback_at_once(house: House) -> None:
-    with_fallback(house)
-    house.pager.fails = FLAKY
-    for number in range(CIRCUIT_FAILURES):
-        paged(house, f"Odd{number}")
-        deliver(house.services, page=True)
-    assert circuit(house)["open_until"] is not None
-    failed = circuit(house)["failed"]
-    before = len(house.hook.got)
-    paged(house, "Last")
-    deliver(house.services, page=True)
-    assert [message.document["incident"]["title"] for message in house.hook.got[before:]] == [
-        "Last in the shop"
-    ]
-    assert fell_back(house)[-1] == ("pager", "hook", CIRCUIT_IS_OPEN)
-    (waits,) = house.sql(
-        "SELECT n.* FROM notification n JOIN incident i ON i.id = n.incident_id"
-        " WHERE n.receiver = 'pager' AND i.title LIKE 'Last%%'"
-    )
-    assert (waits["status"], waits["attempts"]) == ("due", 0)
-
-    house.pager.fails = None
-    house.later(timedelta(seconds=61))
-    house.send()
-    assert circuit(house)["failures"] == 0
-    assert circuit(house)["failed"] >= failed
-    assert {message.document["incident"]["title"] for message in house.pager.got} == {
-        message.document["incident"]["title"] for message in house.hook.got
-    }, "who could not be reached hears it too"
-    assert pages(house) == {"pager": "sent", "hook": "sent"}
-
-
-def test_a_page_without_a_fallback_is_tried_though_the_circuit_is_open(house: House) -> None:
-    house.with_settings(routes=(Route(("pager",), page=True),))
-    paged(house)
-    house.pager.fails = FLAKY
-    for _ in range(CIRCUIT_FAILURES):
-        house.later(timedelta(seconds=31))
-        deliver(house.services, page=True)
-    assert circuit(house)["open_until"] is not None
-    house.pager.fails = None
-    paged(house, "Another")
-    deliver(house.services, page=True)
-    assert "Another in the shop" in [
-        message.document["incident"]["title"] for message in house.pager.got
-    ]
-
-
-def test_a_refusal_for_good_is_the_messages_fault_and_opens_no_circuit(house: House) -> None:
-    house.pager.fails = GONE
-    for number in range(CIRCUIT_FAILURES + 1):
-        paged(house, f"Odd{number}")
-        deliver(house.services, page=True)
-    assert house.sql("SELECT FROM receiver WHERE failures > 0") == []
 
 
 # Dead letters

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -60,7 +62,9 @@ def stormy(house: House) -> House:
         "pager": Receiver("pager", "pagerduty", per_minute=100),
         "hook": Receiver("hook", "webhook", per_minute=20),
     }
-    house.with_settings(receivers=receivers, routes=(Route(("pager",), page=True), Route(("hook",))))
+    house.with_settings(
+        receivers=receivers, routes=(Route(("pager",), page=True), Route(("hook",)))
+    )
     return house
 
 
@@ -219,13 +223,33 @@ def test_what_the_rate_allows_is_told_one_by_one(count: int, stormy: House) -> N
     assert sum(each["messages"] for each in house.hook.summaries()) == max(0, count - 15)
 
 
+def test_many_processes_at_once_make_one_summary(stormy: House) -> None:
+    """Its counts are true, and nothing is told by two of them."""
+    house = stormy
+    pour(house, (alert(f"Odd{number}", severity="info") for number in range(200)))
+    together = Barrier(6)
+
+    def watch() -> None:
+        together.wait()
+        deliver(house.services, page=False)
+
+    with ThreadPoolExecutor(6) as watches:
+        for done in [watches.submit(watch) for _ in range(6)]:
+            done.result()
+    let_pass_seconds(house, 1)
+    assert isinstance(house.hook, Timed)
+    assert len(house.hook.singles()) + sum(s["messages"] for s in house.hook.summaries()) == 200
+    assert len({message.id for message in house.hook.got}) == len(house.hook.got)
+    assert len(house.hook.got) <= 20
+
+
 def test_the_end_of_what_a_summary_told_is_told_too(stormy: House) -> None:
     """Who was woken by a summary hears which of its incidents are over."""
     house = stormy
     pour(house, faults(400))
     house.later(timedelta(seconds=1))
     let_pass(house, 2)
-    house.post(*(alert(each["labels"]["alertname"], "resolved", **_others(each)) for each in faults(400)))
+    house.post(*map(ended, faults(400)))
     house.run_triage()
     let_pass(house, 6)
     assert {incident.status for incident in house.incidents()} == {"resolved"}
@@ -236,5 +260,5 @@ def test_the_end_of_what_a_summary_told_is_told_too(stormy: House) -> None:
     assert len(ends) + counted == 400
 
 
-def _others(of: dict[str, Any]) -> dict[str, str]:
-    return {name: of["labels"][name] for name in ("severity", "instance")}
+def ended(firing: dict[str, Any]) -> dict[str, Any]:
+    return {**firing, "status": "resolved", "endsAt": datetime.now(UTC).isoformat()}

@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import psycopg
 import pytest
 import requests
 from click.testing import CliRunner
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from responder.cli import main
 from responder.cli.demo.children import Child
 from tests.house import alert
-from tests.site import Site, eventually
+from tests.site import Site, eventually, restart
 from tests.test_log import HOSTILE, parsed
 
 #: Files of the world's folder that are no secrets.
@@ -123,6 +124,35 @@ def test_the_doctor_finds_nothing_wrong(site: Site) -> None:
     told = {sign["what"]: sign["says"] for sign in signs}
     assert told["workers"] == "1 alive"
     assert told["target shop_eu"].startswith("responder_reading reads in ")
+
+
+def said(site: Site, event: str) -> int:
+    """How often the worker said so."""
+    return sum(line["event"] == event for line in parsed(site.work.log.read_text()))
+
+
+def test_a_worker_outlives_its_sessions_and_ends_when_it_is_told_to(site: Site) -> None:
+    again, ready = "the job engine has ended and begins again", "worker is ready"
+    before = said(site, again), said(site, ready)
+
+    def cut() -> bool:
+        cutting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> %s"
+        with suppress(psycopg.OperationalError):  # ours is among them now and then
+            site.sql(cutting, 0)
+        return said(site, again) > before[0]
+
+    eventually(cut)
+    eventually(lambda: said(site, ready) > before[1])
+    eventually(lambda: site.post(alert("Afterwards", severity="warning")).status_code == 202)
+    done = "SELECT FROM incident WHERE title LIKE 'Afterwards%%' AND stage = 'watch'"
+    eventually(lambda: site.sql(done))
+    assert site.work.running
+    process = site.work._process
+    assert process is not None
+    site.work.stop()
+    assert process.returncode == 0
+    assert parsed(site.work.log.read_text())[-1]["event"] == "worker has stopped"
+    restart(site.work, lambda: said(site, ready) > before[1] + 1)
 
 
 def scrape(site: Site, url: str) -> str:

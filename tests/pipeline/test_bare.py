@@ -1,0 +1,286 @@
+"""What leaves when our database is silent: in time, once, counted, and joined by what follows."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from responder.domain.alert import Alert, AlertStatus
+from responder.domain.notification import Happening
+from responder.domain.settings import Receiver, Route, Source
+from responder.domain.severity import Severity
+from responder.pipeline.bare import A_MINUTE, page_barely
+from responder.pipeline.deliver import deliver
+from responder.pipeline.keep import (
+    DUE_AFTER,
+    HELD_FOR,
+    HUSH,
+    Keep,
+    Page,
+)
+from responder.pipeline.pages import deliver_pages
+from responder.receivers import Undelivered
+from responder.store import Store, StoreAway
+from tests.house import House, alert
+
+AT = datetime(2026, 3, 14, 9, 27, tzinfo=UTC)
+FLAKY = Undelivered("it does not answer", permanent=False)
+
+
+class Clock:
+    """Seconds of no particular beginning."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keeping(house: House, clock: Clock, tmp_path: Path) -> Iterator[House]:
+    """A house on that clock, whose `hook` is the last resort; its database is reached apart."""
+    lifeline = Store(house.services.store.url, 1, "test")
+    lifeline.open()
+    keep = Keep(tmp_path, clock)
+    house.services = replace(house.services, keep=keep, lifeline_store=lifeline)
+    receivers = {name: Receiver(name, "webhook", per_minute=100) for name in ("pager", "hook")}
+    house.with_settings(
+        receivers=receivers, routes=(Route(("pager",), page=True),), last_resort=("hook",)
+    )
+    yield house
+    house.services.lifeline.close()
+
+
+@contextmanager
+def away(house: House) -> Iterator[None]:
+    """Our database does not answer over the lifeline, and takes no delivery."""
+    services = house.services
+    nowhere = Store("postgresql://nobody@127.0.0.1:1/none", 1, "test")
+    nowhere.open()
+    house.services = replace(services, lifeline_store=nowhere, store=nowhere)
+    try:
+        yield
+    finally:
+        nowhere.close()
+        house.services = services
+
+
+def page_of(house: House, name: str = "Odd", word: Severity = Severity.P0, **of: Any) -> Page:
+    told: Mapping[str, Any] = {"labels": {"alertname": name}, **of}
+    one = Alert(
+        source=of.get("source", "prometheus"),
+        fingerprint=name,
+        status=AlertStatus.FIRING,
+        name=name,
+        title=f"{name} in the shop",
+        service="",
+        labels=told["labels"],
+        severity=word,
+    )
+    return Page(one, house.services.catalogue.identify(one), AT)
+
+
+def lose(house: House, *pages: Page) -> None:
+    """A delivery that could not be committed."""
+    with pytest.raises(StoreAway), house.services.keep.held(pages):
+        raise StoreAway("our database: gone")
+
+
+def test_a_page_that_could_not_be_committed_leaves_once_and_the_retry_joins(
+    keeping: House,
+) -> None:
+    house = keeping
+    with away(house):
+        with pytest.raises(StoreAway):
+            house.post(alert("Odd", severity="critical"))
+        for _ in range(3):
+            page_barely(house.services)
+    (message,) = house.hook.got
+    assert message.document["incident"]["title"] == "Odd in the shop"
+    assert message.document["incident"]["severity"] == "P0"
+    assert house.pager.got == []
+
+    house.post(alert("Odd", severity="critical"))
+    house.settle()
+    assert house.hook.happenings() == ["opened"]
+    (row,) = house.sql("SELECT * FROM notification WHERE receiver = 'hook'")
+    assert (row["status"], row["incident_id"], str(row["id"])) == (
+        "sent",
+        house.incident().id,
+        message.id,
+    )
+    page_barely(house.services)
+    assert house.services.keep.sent == []
+    assert house.hook.happenings() == ["opened"]
+    assert len(house.sql("SELECT id FROM notification WHERE receiver = 'hook'")) == 1
+
+    house.post(alert("Odd", "resolved", severity="critical"))
+    house.settle()
+    assert house.hook.happenings() == ["opened", "resolved"]
+    assert house.hook.got[1].dedup_key == message.dedup_key
+    assert house.gap() == (0, 0)
+
+
+def test_what_our_database_has_in_hand_is_let_go(keeping: House, clock: Clock) -> None:
+    house = keeping
+    house.post(alert("Odd", severity="critical"))
+    house.run_triage()
+    house.sql("UPDATE notification SET status = 'sent', sent_at = now() WHERE page")
+    clock.now += DUE_AFTER + 0.1
+    page_barely(house.services)
+    assert house.hook.got == []
+    assert house.services.keep.due() == []
+
+
+def test_what_is_accepted_and_not_yet_paged_stays_held(keeping: House, clock: Clock) -> None:
+    """Our database answers, so the watches have it; it is held in case they lose it."""
+    house = keeping
+    house.post(alert("Odd", severity="critical"))
+    clock.now += DUE_AFTER + 0.1
+    page_barely(house.services)
+    assert house.hook.got == []
+    assert len(house.services.keep.due()) == 1
+    with away(house):
+        page_barely(house.services)
+    assert house.hook.happenings() == ["opened"]
+    assert house.services.keep.due() == []
+
+
+def test_the_end_of_what_our_database_never_knew_is_told(keeping: House) -> None:
+    house = keeping
+    with away(house):
+        with pytest.raises(StoreAway):
+            house.post(alert("Odd", severity="critical"))
+        page_barely(house.services)
+    page_barely(house.services)
+    house.post(alert("Odd", "resolved", severity="critical"))
+    house.settle()
+    assert house.hook.happenings() == ["opened", "resolved"]
+    assert house.hook.got[0].dedup_key == house.hook.got[1].dedup_key
+    assert house.incidents() == []
+    house.post(alert("Odd", "resolved", severity="critical"))
+    house.settle()
+    assert house.hook.happenings() == ["opened", "resolved"], "its end is told once"
+
+
+def test_without_a_last_resort_those_who_would_be_paged_are(keeping: House) -> None:
+    keeping.with_settings(last_resort=None)
+    with away(keeping):
+        lose(keeping, page_of(keeping))
+        page_barely(keeping.services)
+    assert (keeping.pager.happenings(), keeping.hook.happenings()) == (["opened"], [])
+
+
+def test_an_empty_last_resort_wakes_nobody(keeping: House) -> None:
+    keeping.with_settings(last_resort=())
+    with away(keeping):
+        lose(keeping, page_of(keeping))
+        page_barely(keeping.services)
+    assert (keeping.pager.got, keeping.hook.got) == ([], [])
+
+
+def test_what_came_from_pagerduty_is_never_paged_barely(keeping: House) -> None:
+    house = keeping
+    sources = {**house.services.settings.sources, "pd": Source("pd", "pagerduty")}
+    house.with_settings(sources=sources)
+    with away(house):
+        lose(house, page_of(house, source="pd"))
+        page_barely(house.services)
+    assert (house.pager.got, house.hook.got) == ([], [])
+
+
+def test_a_bare_page_that_fails_is_tried_again(keeping: House, clock: Clock) -> None:
+    house = keeping
+    house.hook.fails = FLAKY
+    with away(house):
+        lose(house, page_of(house))
+        page_barely(house.services)
+        house.hook.fails = None
+        page_barely(house.services)
+        page_barely(house.services)
+    assert house.hook.happenings() == ["opened"]
+
+
+def test_a_bare_page_that_nobody_takes_is_given_up_after_a_minute(
+    keeping: House, clock: Clock
+) -> None:
+    house = keeping
+    house.hook.fails = FLAKY
+    with away(house):
+        lose(house, page_of(house))
+        page_barely(house.services)
+        clock.now += HELD_FOR + 1
+        house.hook.fails = None
+        page_barely(house.services)
+    assert house.hook.got == []
+
+
+def test_a_storm_without_our_database_is_counted(keeping: House, clock: Clock) -> None:
+    """The gravest one by one, the rest in summaries with true counts, at most 20 in a minute."""
+    house = keeping
+    many = [page_of(house, f"Odd{n}", Severity.P1 if n % 2 else Severity.P0) for n in range(200)]
+    with away(house):
+        lose(house, *many)
+        for _ in range(14):
+            page_barely(house.services)
+            clock.now += 4
+    singles = [each for each in house.hook.got if each.happening == Happening.OPENED]
+    summaries = [
+        each.document["summary"] for each in house.hook.got if each.happening == Happening.SUMMARY
+    ]
+    assert len(house.hook.got) <= A_MINUTE + 1
+    assert len(singles) + sum(each["messages"] for each in summaries) == 200
+    assert {each.document["incident"]["severity"] for each in singles} == {"P0"}
+    assert summaries[0]["by_severity"]["P1"] == 100
+
+
+# The moment after
+
+
+def test_an_ordinary_page_lets_the_bare_one_speak_first(keeping: House, clock: Clock) -> None:
+    """What is due since the silence waits; our database is told; then nobody is woken twice."""
+    house = keeping
+    house.with_settings(last_resort=None)
+    house.post(alert("Odd", severity="critical"))
+    clock.now += DUE_AFTER + 0.1
+    with away(house):
+        page_barely(house.services)
+    assert house.pager.happenings() == ["opened"]
+    house.later(timedelta(seconds=2))
+    house.run_triage()
+    house.services.store.late_at = clock.now
+    deliver_pages(house.services)
+    assert house.pager.happenings() == ["opened"]
+    page_barely(house.services)
+    clock.now += HUSH + 0.1
+    deliver_pages(house.services)
+    assert house.pager.happenings() == ["opened"]
+    rows = house.sql("SELECT status FROM notification WHERE page ORDER BY status")
+    assert [row["status"] for row in rows] == ["sent", "superseded"]
+
+
+def test_a_bare_row_of_a_stuck_delivery_is_superseded_too(keeping: House, clock: Clock) -> None:
+    house = keeping
+    house.with_settings(last_resort=None)
+    with away(house):
+        with pytest.raises(StoreAway):
+            house.post(alert("Odd", severity="critical"))
+        page_barely(house.services)
+    house.sql(
+        "INSERT INTO notification (id, key, receiver, happening, page, status, document,"
+        " created_at, due_at)"
+        " VALUES (gen_random_uuid(), %s, 'pager', 'opened', true, 'due', '{}', now(), now())",
+        house.services.keep.sent[0].key,
+    )
+    page_barely(house.services)
+    deliver(house.services, page=True)
+    assert house.pager.happenings() == ["opened"]
