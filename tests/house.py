@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.pq import ExecStatus
 from psycopg.rows import dict_row
 
 from responder import __version__
@@ -133,7 +134,9 @@ class House:
         with psycopg.connect(self.services.store.url, row_factory=dict_row) as connection:
             connection.execute("SET search_path = responder, responder_jobs")
             cursor = connection.execute(statement, parameters or None)  # type: ignore[call-overload]
-            return cursor.fetchall() if cursor.description else []
+            # a SELECT of no columns has rows, too, though no description
+            told = cursor.pgresult and cursor.pgresult.status == ExecStatus.TUPLES_OK
+            return cursor.fetchall() if told else []
 
     def incidents(self) -> list[Incident]:
         return [incident_from_row(row) for row in self.sql("SELECT * FROM incident ORDER BY id")]

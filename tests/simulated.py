@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from typing import Any
 
 from tests.senders import Sender, told
@@ -37,9 +37,9 @@ _SCHEDULE = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 def pauses(kind: str) -> Iterator[float]:
     """Seconds before each further attempt."""
     if kind == "alertmanager":  # cenkalti/backoff: half a second, half as much again each time
-        yield from (min(0.5 * 1.5**number, 60.0) for number in range(60))
+        yield from (0.5 * 1.5 ** min(number, 12) for number in count())
     elif kind == "pagerduty":
-        yield from (min(2.0**number, 600.0) for number in range(60))
+        yield from (2.0 ** min(number, 9) for number in count())
     else:
         yield from chain(_SCHEDULE, repeat(86_400.0))
 

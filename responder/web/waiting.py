@@ -16,7 +16,7 @@ from responder.store import StoreAway
 THREADS = 8
 LONGEST = timedelta(seconds=30)
 _LOOK_EVERY = 0.1
-_PREFERENCE = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,4})\"?\s*(?=$|[,;])", re.I)
+_PREFERENCE = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.I)
 
 
 class Waiting:
