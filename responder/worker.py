@@ -39,6 +39,9 @@ _TIDYING = (
 )
 _GRACE = 25.0
 _AGAIN = 1.0
+#: How long the job engine waits for a connection, and how long it tries to make one by itself: its
+#: pauses double, so that it would sleep through the return of our database.
+_CONNECT, _RECONNECT = 5.0, 1.0
 
 
 def run(services: Services, slots: int = 8) -> None:
@@ -110,7 +113,10 @@ def bind(services: Services) -> procrastinate.App:
     """An App whose tasks work with these services."""
     app = procrastinate.App(
         connector=procrastinate.PsycopgConnector(
-            conninfo=services.store.url, kwargs={"options": OPTIONS}
+            conninfo=services.store.url,
+            kwargs={"options": OPTIONS},
+            timeout=_CONNECT,
+            reconnect_timeout=_RECONNECT,
         )
     )
     again = procrastinate.RetryStrategy(max_attempts=TRIES, wait=1)

@@ -10,9 +10,9 @@ from uuid import UUID
 from responder.domain.incident import Incident, Stage
 from responder.log import about
 from responder.pipeline.decide import decide
-from responder.pipeline.deliver import deliver
 from responder.pipeline.diagnose import diagnose
 from responder.pipeline.fix import fix
+from responder.pipeline.pages import deliver_pages
 from responder.pipeline.recover import give_up
 from responder.pipeline.services import Services
 from responder.pipeline.verify import verify
@@ -51,6 +51,6 @@ def _walk(services: Services, incident: Incident, tries: int) -> None:
             incident = STAGES[stage](incident, services)
             services.log.info("walked", done=stage, next=incident.stage)
             if stage == Stage.PLAN and pages:
-                deliver(services, page=True)  # its page waited for the diagnosis
+                deliver_pages(services)  # its page waited for the diagnosis
     except Fenced:
         services.log.info("walk taken over by another worker")

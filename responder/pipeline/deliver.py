@@ -1,5 +1,6 @@
 """Due messages leave: under a lease, within each receiver's rate, with a fallback for pages."""
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -36,6 +37,8 @@ _AT_ONCE = 8
 
 def deliver(services: Services, page: bool) -> int:
     """Send what is due; returns how many messages were tried."""
+    lease = PAGE_LEASE if page else OTHER_LEASE
+    until = time.monotonic() + lease.total_seconds()
     with services.store.transaction() as tx:
         summarise(services, tx, page)
         if page:
@@ -43,16 +46,16 @@ def deliver(services: Services, page: bool) -> int:
         claimed = tx.all(
             "claim_notifications",
             page=page,
-            lease=PAGE_LEASE if page else OTHER_LEASE,
+            lease=lease,
             limit=_AT_ONCE,
             per_minute=_per_minute(services),
             circuit_failures=CIRCUIT_FAILURES,
         )
     if len(claimed) == 1:
-        _send(services, claimed[0])
+        _send(services, claimed[0], until)
     elif claimed:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="send") as pool:
-            list(pool.map(lambda row: _send(services, row), claimed))
+            list(pool.map(lambda row: _send(services, row, until), claimed))
     return len(claimed)
 
 
@@ -67,12 +70,18 @@ def _divert(services: Services, tx: Transaction) -> None:
             tx.run("page_at", id=row["id"], due_at=row["open_until"])
 
 
-def _send(services: Services, row: Mapping[str, Any]) -> None:
-    """One attempt; its outcome and its audit event are one transaction."""
+def _send(services: Services, row: Mapping[str, Any], until: float) -> None:
+    """One attempt; its outcome and its audit event are one transaction.
+
+    until: when the lease ends. If our database took that long, somebody else has it in hand, or
+    it left without our database.
+    """
     with about(incident=row["incident_id"], notification=row["id"]):
         with services.store.transaction() as tx:
             known = document(services, tx, row["incident_id"]) if row["incident_id"] else None
             now = tx.now
+        if time.monotonic() > until:
+            return
         told = known or row["document"]
         try:
             _hand_over(services, row, told, now)

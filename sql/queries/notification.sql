@@ -16,7 +16,7 @@ ON CONFLICT DO NOTHING;
 -- What waits for the same people of the same key is told already, also what is as bare.
 UPDATE notification SET status = 'superseded'
 WHERE key = %(key)s AND receiver = %(receiver)s AND page AND happening = 'opened'
-  AND status = 'due' AND attempts = 0;
+  AND (status = 'due' AND attempts = 0 OR status = 'sending' AND lease_until < %(now)s);
 
 -- name: owed_pages
 -- Of these deliveries and keys the ones that are not triaged, or whose page should have left.
