@@ -49,9 +49,7 @@ class Refused(Undelivered):
         self, message: str, *, status: int, answer: bytes, retry_after: float | None
     ) -> None:
         permanent = status < 500 and status not in _LATER
-        super().__init__(
-            message, permanent=permanent, retry_after=retry_after, maybe=status >= 500
-        )
+        super().__init__(message, permanent=permanent, retry_after=retry_after, maybe=status >= 500)
         self.status = status
         self.answer = answer
 

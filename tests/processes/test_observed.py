@@ -151,7 +151,7 @@ def test_a_worker_outlives_its_sessions_and_ends_when_it_is_told_to(site: Site) 
     assert process is not None
     site.work.stop()
     assert process.returncode == 0
-    assert parsed(site.work.log.read_text())[-1]["event"] == "worker has stopped"
+    assert said(site, "worker has stopped") == 1
     restart(site.work, lambda: said(site, ready) > before[1] + 1)
 
 
