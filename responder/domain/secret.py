@@ -5,10 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+#: How often a file is looked at before it is called empty, and how many seconds apart.
 _LOOKS, _BETWEEN_LOOKS = 20, 0.005
-
-#: A file that is found empty may be about to be written; it is looked at again, in seconds.
-_LOOK_AGAIN = (0.01, 0.02, 0.05, 0.1)
 
 
 class SecretMissing(Exception):

@@ -178,8 +178,10 @@ def _flush_now(services: Services) -> bool:
 
 def flush(services: Services, tx: Transaction) -> list[Sent]:
     """Tell our database what left without it, so that nobody is woken for it a second time."""
-    told = list(services.keep.sent)
+    told = sorted(services.keep.sent, key=lambda sent: sent.key)
     for sent in told:
+        tx.run("share_incident", key=sent.key)
+        tx.run("lock_page", key=sent.key)
         tx.run("supersede_bare", key=sent.key, receiver=sent.receiver)
         tx.run(
             "insert_sent_page",

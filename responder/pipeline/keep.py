@@ -27,7 +27,7 @@ HELD_FOR = 60.0
 #: Seconds after a silence in which ordinary pages wait, so that our database is told first what
 #: left without it; and how soon they may wait again.
 HUSH = 1.5
-HUSH_AGAIN = 3.0
+HUSH_AGAIN = 2.0
 #: Seconds in which one key leaves this host barely once.
 ONCE_IN = 300.0
 

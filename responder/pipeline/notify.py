@@ -40,6 +40,7 @@ def page(
     others: only those who were not woken for this incident before. A maintenance window that
     keeps pages off holds it back until its end.
     """
+    tx.run("lock_page", key=incident.key)
     last = tx.one("last_page", incident_id=incident.id)["at"]
     if last is not None and not risen:
         due_at = max(due_at, last + services.settings.flap_window)

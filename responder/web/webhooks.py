@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, jsonify, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from responder.domain.secret import SecretMissing
@@ -48,7 +49,13 @@ def receive(source: str) -> tuple[Response, int]:
 
 def _raw() -> Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Request(headers, request.get_data(cache=False), datetime.now(UTC))
+    try:
+        body = request.get_data(cache=False)
+    except (ParseException, OSError):  # chunks that are none, a connection that broke
+        raise Unreadable("the body did not come whole") from None
+    if request.content_length not in (None, len(body)):
+        raise Unreadable("the body is not as long as its Content-Length says")
+    return Request(headers, body, datetime.now(UTC))
 
 
 def _refused(services: Services, source: str, refused: Exception) -> None:

@@ -12,6 +12,14 @@ VALUES (%(id)s, (SELECT id FROM incident WHERE key = %(key)s AND status <> 'reso
         'opened', true, 'sent', %(document)s, clock_timestamp(), %(now)s, 1, %(now)s)
 ON CONFLICT DO NOTHING;
 
+-- name: lock_page
+-- Who writes of a key's pages does so after the other: a triage, and what left without our database.
+SELECT pg_advisory_xact_lock(hashtextextended('responder:page:' || %(key)s, 0));
+
+-- name: share_incident
+-- The open incident of a key, before the lock of its pages, as everybody does.
+SELECT FROM incident WHERE key = %(key)s AND status <> 'resolved' FOR KEY SHARE;
+
 -- name: supersede_bare
 -- What waits for the same people of the same key is told already, also what is as bare.
 UPDATE notification SET status = 'superseded'

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from responder.domain.alert import Alert, AlertStatus
 from responder.domain.notification import Happening
 from responder.domain.settings import Receiver, Route, Source
 from responder.domain.severity import Severity
-from responder.pipeline.bare import A_MINUTE, page_barely
+from responder.pipeline.bare import A_MINUTE, flush, page_barely
 from responder.pipeline.deliver import deliver
 from responder.pipeline.keep import (
     DUE_AFTER,
@@ -23,9 +24,12 @@ from responder.pipeline.keep import (
     Page,
 )
 from responder.pipeline.pages import deliver_pages
+from responder.pipeline.triage import triage
 from responder.receivers import Undelivered
 from responder.store import Store, StoreAway
+from responder.store.queries import QUERIES
 from tests.house import House, alert
+from tests.walks import meanwhile, until
 
 AT = datetime(2026, 3, 14, 9, 27, tzinfo=UTC)
 FLAKY = Undelivered("it does not answer", permanent=False)
@@ -284,3 +288,35 @@ def test_a_bare_row_of_a_stuck_delivery_is_superseded_too(keeping: House, clock:
     page_barely(house.services)
     deliver(house.services, page=True)
     assert house.pager.happenings() == ["opened"]
+
+
+def test_a_triage_and_what_left_without_our_database_wait_for_each_other(
+    keeping: House, clock: Clock
+) -> None:
+    """Both begin when our database is back; whoever is second sees what the first one wrote."""
+    house = keeping
+    house.with_settings(last_resort=None)
+    accepted = house.post(alert("Odd", severity="critical"))
+    clock.now += DUE_AFTER + 0.1
+    with away(house):
+        page_barely(house.services)
+    (left,) = house.services.keep.sent
+
+    def tell() -> None:
+        with house.services.store.transaction() as tx:
+            flush(house.services, tx)
+
+    with psycopg.connect(house.services.store.url) as holder:
+        holder.execute(QUERIES["lock_page"].sql, {"key": left.key})
+        with meanwhile(tell), meanwhile(lambda: triage(house.services, accepted.delivery)):
+            until(lambda: _waiting(house) == 2)
+            holder.rollback()
+    rows = house.sql("SELECT status, incident_id FROM notification WHERE page AND status <> 'sent'")
+    assert [row["status"] for row in rows] in ([], ["superseded"])
+    (sent,) = house.sql("SELECT incident_id FROM notification WHERE status = 'sent'")
+    assert sent["incident_id"] == house.incident().id
+
+
+def _waiting(house: House) -> int:
+    (row,) = house.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    return int(row["count"])

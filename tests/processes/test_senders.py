@@ -3,6 +3,7 @@
 Their pauses are shortened, since none of it is about how long something takes.
 """
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -241,6 +242,35 @@ def test_serve_is_restarted_in_order(site: Site) -> None:
         )
     assert all(set(one.answers) <= {202, None} for one in senders)
     nothing_is_lost(site, senders, exactly=False)
+
+
+BROKEN = {
+    "no size": b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "no end of a chunk": b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}xx0\r\n\r\n",
+    "half a chunk": b"Transfer-Encoding: chunked\r\n\r\n9\r\n{}",
+    "half a body": b"Content-Length: 50\r\n\r\n{}",
+    "two lengths": b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a negative length": b"Content-Length: -1\r\n\r\n{}",
+    "a header of two lines": b"X-A: 1\r\n B: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "a NUL in a header": b"User-Agent: \0\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("rest", BROKEN.values(), ids=BROKEN)
+def test_a_request_that_is_broken_on_the_wire_is_the_sender_s_mistake(
+    site: Site, rest: bytes
+) -> None:
+    host, _, port = site.world.url.removeprefix("http://").rpartition(":")
+    before = site.sql("SELECT id FROM delivery")
+    with socket.create_connection((host, int(port)), timeout=30) as wire:
+        wire.sendall(
+            b"POST /v1/webhooks/alertmanager HTTP/1.1\r\nHost: x\r\n"
+            b"Authorization: Bearer " + site.world.bearer.encode() + b"\r\n" + rest
+        )
+        wire.shutdown(socket.SHUT_WR)
+        answer = wire.recv(100)
+    assert answer.split(b" ")[1:2] == [b"400"], answer
+    assert site.sql("SELECT id FROM delivery") == before
 
 
 NEW = "whsec_" + "bmV3" * 10
