@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from responder.domain.secret import SecretMissing
