@@ -191,7 +191,7 @@ def test_a_reading_login_that_can_write(
 ) -> None:
     monkeypatch.setenv("TEST_READING", house.shop.url("responder_writing"))
     status, says, do = signs()["target shop_eu"]
-    assert (status, do) == ("bad", "give it SELECT alone")
+    assert (status, do) == ("bad", "let it read, nothing else")
     assert says.startswith("its reading role responder_writing can change ")
     monkeypatch.setenv("TEST_READING", house.shop.url("postgres"))
     assert signs()["target shop_eu"][1] == "its reading role postgres is a superuser"

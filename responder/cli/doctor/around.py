@@ -119,7 +119,7 @@ def _target(target: Target, slots: Slots | None, database: str | None) -> Sign:
     if row["superuser"] or row["writable"]:
         tables = f"{row['writable']} tables, such as {quoted(str(row['example']))}"
         rights = "is a superuser" if row["superuser"] else f"can change {tables}"
-        return bad(what, f"its reading role {role} {rights}", "give it SELECT alone")
+        return bad(what, f"its reading role {role} {rights}", "let it read, nothing else")
     if database and same_server(database, target.reading):
         return bad(what, "it is the server of our own database", "move ours: it must stand alone")
     return ok(what, f"{role} reads in {answer.ms:.0f} ms and cannot write")
