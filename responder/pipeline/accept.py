@@ -34,10 +34,10 @@ class UnknownSource(Exception):
 
 
 class Overloaded(Exception):
-    """The source has sent more than it may in a minute; nothing was kept, `retry_after` seconds."""
+    """More came than we take at a time; nothing was kept, `retry_after` seconds."""
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("the source has sent more than its per_minute; send it again")
+    def __init__(self, retry_after: float, why: str) -> None:
+        super().__init__(why)
         self.retry_after = retry_after
 
 
@@ -80,14 +80,14 @@ def accept(services: Services, source_name: str, request: Request) -> Accepted:
     except NotUnderstood as error:
         return _quarantine(services, source, request, body, str(error))
     key = adapter.delivery_key(request, payload, source)
-    read = Read(source, request, body, key, notices)
     severity, pages = most_severe(services, notices, request.at)
+    read = Read(source, request, body, key, notices)
     with services.keep.held(pages) as hold:
         with services.store.transaction() as tx:
             flush(services, tx)
             if not pages:
                 _limit(tx, source)
-            accepted = keep(services, tx, read, severity, wakes=bool(pages))
+            accepted = keep(services, tx, read, severity, pages)
         hold.delivery = accepted.delivery
     return accepted
 
@@ -112,11 +112,12 @@ def _limit(tx: Transaction, source: Source) -> None:
         return
     row = tx.maybe("rate_exceeded", source=source.name, before=source.per_minute - 1)
     if row is not None:
-        raise Overloaded(max(1.0, row["wait"]))
+        why = "the source has sent more than its per_minute; send it again"
+        raise Overloaded(max(1.0, row["wait"]), why)
 
 
 def keep(
-    services: Services, tx: Transaction, read: Read, severity: Severity, wakes: bool
+    services: Services, tx: Transaction, read: Read, severity: Severity, pages: Sequence[Page]
 ) -> Accepted:
     """The delivery's row, and its job, unless the sender has delivered it before."""
     source, delivery = read.source, services.new_id()
@@ -126,7 +127,7 @@ def keep(
         first = tx.one("known_delivery", source=source.name, key=read.key)["delivery_id"]
         _insert(tx, delivery, read, DeliveryOutcome.DUPLICATE, triaged_at=tx.now)
         return Accepted(first, DeliveryOutcome.DUPLICATE, 0, 0)
-    notices = [_dated(notice, tx.now) for notice in read.notices]
+    notices = [_dated(notice, tx.now) for notice in _gravest_first(read.notices, pages)]
     alerts = [notice for notice in notices if not isinstance(notice, Echo)]
     _insert(
         tx,
@@ -135,13 +136,19 @@ def keep(
         DeliveryOutcome.ACCEPTED,
         notices=[notice.to_json() for notice in notices],
         alert_count=len(alerts),
-        page_due_at=tx.now + _patience(source) if wakes else None,
+        page_due_at=tx.now + _patience(source) if pages else None,
         triaged_at=None if notices else tx.now,
     )
     if notices:
         enqueue(tx, TRIAGE, severity, delivery=str(delivery))
     malformed = sum(isinstance(notice, Malformed) for notice in alerts)
     return Accepted(delivery, DeliveryOutcome.ACCEPTED, len(alerts) - malformed, malformed)
+
+
+def _gravest_first(notices: Sequence[Notice], pages: Sequence[Page]) -> list[Notice]:
+    """What wakes people stands at the front of a long delivery; else as they came."""
+    grave = {page.alert.fingerprint for page in pages}
+    return sorted(notices, key=lambda notice: getattr(notice, "fingerprint", None) not in grave)
 
 
 def _dated(notice: Notice, now: datetime) -> Notice:

@@ -76,6 +76,7 @@ def bare_page(
     document: Mapping[str, Any],
 ) -> None:
     """Wake people for an alert whose incident could not be made; triage adopts the rows later."""
+    tx.run("lock_page", key=identity.key)
     due_at = paging_resumes(tx, alert.labels) or tx.now
     for receiver in pagers(services, alert.source, alert.labels, identity.severity):
         if not tx.one("bare_page_exists", key=identity.key, receiver=receiver)["there"]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from responder.domain.alert import Alert, AlertStatus, notice_from_json
+from responder.domain.alert import notice_from_json
+from responder.pipeline.accept import most_severe
 from responder.pipeline.bare import page_barely
 from responder.pipeline.dead_man import ping
 from responder.pipeline.deliver import deliver
@@ -17,7 +18,7 @@ from responder.pipeline.document import bare_document
 from responder.pipeline.notify import bare_page
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
-from responder.pipeline.triage import triage
+from responder.pipeline.triage import PORTION, triage
 from responder.store import StoreAway
 
 EVERY = 0.25
@@ -101,20 +102,24 @@ def triage_due(services: Services) -> None:
 
 
 def page_stuck(services: Services) -> None:
-    """A bare page for P0/P1 deliveries whose triage fails, or is in the hands of somebody stuck."""
+    """A bare page for P0/P1 deliveries whose triage fails, or is in the hands of somebody stuck.
+
+    After a silence of our database nobody is: what stood still goes on.
+    """
     with services.store.transaction() as tx:
         stuck = tx.all("stuck_deliveries", stuck_after=STUCK_AFTER)
-    for row in stuck:
-        _page_barely(services, row)
+    if stuck and not services.keep.hushed(services.store.late_at):
+        for row in stuck:
+            _page_barely(services, row)
 
 
 def _page_barely(services: Services, row: Mapping[str, Any]) -> None:
-    """One page for each P0/P1 key in the delivery."""
-    with services.store.transaction() as tx:
-        for plain in row["notices"]:
-            alert = notice_from_json(plain)
-            if isinstance(alert, Alert) and alert.status == AlertStatus.FIRING:
-                identity = services.catalogue.identify(alert)
-                if identity.severity.pages or alert.severity_unreadable:
-                    told = bare_document(services, alert, identity, row["received_at"].isoformat())
-                    bare_page(services, tx, alert, identity, told)
+    """One page for each P0/P1 key in the delivery, in portions, and in the order of their locks."""
+    at = row["received_at"]
+    _, pages = most_severe(services, [notice_from_json(plain) for plain in row["notices"]], at)
+    pages.sort(key=lambda page: page.identity.key)
+    for first in range(0, len(pages), PORTION):
+        with services.store.transaction() as tx:
+            for page in pages[first : first + PORTION]:
+                told = bare_document(services, page.alert, page.identity, at.isoformat())
+                bare_page(services, tx, page.alert, page.identity, told)

@@ -47,7 +47,7 @@ def redrive_delivery(services: Services, delivery_id: UUID, actor: Actor) -> Acc
             raise NotRedriven("nothing in it is understood that was not understood before")
         severity, pages = most_severe(services, known, row["received_at"])
         read = Read(source, request, request.body, None, known)
-        accepted = keep(services, tx, read, severity, wakes=bool(pages))
+        accepted = keep(services, tx, read, severity, pages)
         note = f"redriven as {accepted.delivery}"
         tx.run("note_delivery", id=row["id"], received_at=row["received_at"], note=note)
         subject = f"delivery {delivery_id}"

@@ -4,10 +4,12 @@ import logging
 import os
 import re
 import shutil
+import time
 from typing import Any
 
 from responder.log import STANDARD, configure
-from responder.pipeline.pages import web_watches
+from responder.pipeline.pages import Watch, web_watches
+from responder.web.reading import EVERY
 from responder.web.waiting import THREADS
 
 
@@ -25,7 +27,7 @@ configure()
 logging.getLogger("gunicorn.error").addFilter(_without_what_was_sent)
 
 wsgi_app = "responder.web.wsgi:create()"
-worker_class = "gthread"
+worker_class = "responder.web.reading.Worker"
 workers = int(os.environ.get("RESPONDER_WEB_WORKERS", "2"))
 threads = THREADS
 keepalive = 5
@@ -44,7 +46,9 @@ def post_worker_init(worker: Any) -> None:
     services = worker.wsgi.extensions["responder"]
     services.store.open()
     services.lifeline.open()
-    worker.responder_watches = web_watches(services)
+    worker.wsgi.extensions["responder.reading"] = worker.reading
+    slow = Watch(services, lambda _: worker.reading.cut(time.monotonic()), every=EVERY)
+    worker.responder_watches = [*web_watches(services), slow]
     for watch in worker.responder_watches:
         watch.start()
 

@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from responder.domain.secret import SecretMissing
@@ -13,6 +12,7 @@ from responder.pipeline.services import Services
 from responder.sources import Request, TooLarge, Unauthenticated, Unreadable
 from responder.store import StoreAway
 from responder.web.counters import count_accepted, count_refused
+from responder.web.reading import whole_body
 from responder.web.waiting import Waiting, patience
 
 webhooks = Blueprint("webhooks", __name__)
@@ -49,13 +49,7 @@ def receive(source: str) -> tuple[Response, int]:
 
 def _raw() -> Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    try:
-        body = request.get_data(cache=False)
-    except (ParseException, OSError):  # chunks that are none, a connection that broke
-        raise Unreadable("the body did not come whole") from None
-    if request.content_length not in (None, len(body)):
-        raise Unreadable("the body is not as long as its Content-Length says")
-    return Request(headers, body, datetime.now(UTC))
+    return Request(headers, whole_body(), datetime.now(UTC))
 
 
 def _refused(services: Services, source: str, refused: Exception) -> None:

@@ -47,6 +47,15 @@ def test_a_large_group_is_triaged_whole(house: House) -> None:
     assert (row["outcome"], bool(row["triaged_at"])) == ("accepted", True)
 
 
+def test_what_wakes_people_is_triaged_first(house: House) -> None:
+    grave = [alert("Grave", severity="critical", number=str(number)) for number in range(3)]
+    delivery = house.post(*many(), *grave[:2], *many(), grave[2]).delivery
+    assert triage(house.services, delivery, hurry=True)
+    assert len(told(house)) == PORTION
+    rows = house.sql("SELECT labels ->> 'number' AS number FROM incident WHERE severity = 'P0'")
+    assert sorted(row["number"] for row in rows) == ["0", "1", "2"]
+
+
 def test_a_crash_between_two_portions_doubles_and_loses_nothing(house: House) -> None:
     delivery = house.post(*many()).delivery
     assert triage(house.services, delivery, hurry=True)

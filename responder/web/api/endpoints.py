@@ -14,6 +14,7 @@ from responder.domain.actor import ROLES
 from responder.pipeline.services import Services
 from responder.sources import NotUnderstood, Unreadable, read_json
 from responder.web.api.schemas import described, described_problems
+from responder.web.reading import whole_body
 from responder.web.tokens import require
 
 Call = Callable[..., Any]
@@ -43,7 +44,7 @@ class _Parser(FlaskParser):
     """Reads what a caller sent; what is wrong with it leaves as one of our problems."""
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        body = req.get_data()
+        body = whole_body()
         if not body:
             return {}
         if not req.is_json:

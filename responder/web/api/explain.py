@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from flask import Response, jsonify, request
+from flask import Response, jsonify
 from marshmallow import fields
 
 from responder.domain.alert import AlertStatus
@@ -12,6 +12,7 @@ from responder.pipeline.accept import parse_only
 from responder.pipeline.explain import explain
 from responder.web.api.endpoints import Endpoints, services
 from responder.web.api.schemas import Answer, many, string, strings_by_name
+from responder.web.reading import whole_body
 
 endpoints = Endpoints("explain", "Which rule would answer a payload, and why not another one.")
 
@@ -62,5 +63,5 @@ class Explanation(Answer):
 )
 def explain_payload(source_name: str) -> Response:
     """Which rule would answer this payload, and why not another one; touches nothing."""
-    notices = parse_only(services(), source_name, request.get_data(cache=False), datetime.now(UTC))
+    notices = parse_only(services(), source_name, whole_body(), datetime.now(UTC))
     return jsonify({"alerts": [explain(services().catalogue, notice) for notice in notices]})
