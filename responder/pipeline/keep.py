@@ -43,13 +43,17 @@ class Page:
 
 @dataclass
 class Hold:
-    """The pages of one delivery; `delivery` is set when it is committed, `lost` when it is not."""
+    """The pages of one delivery; `delivery` is set when it is committed, `lost` when it is not.
+
+    written: our database has rows of them, whenever the delivery's turn comes.
+    """
 
     pages: Sequence[Page]
     due: float
     until: float
     delivery: UUID | None = None
     lost: bool = False
+    written: bool = False
 
 
 @dataclass
@@ -110,6 +114,16 @@ class Keep:
         with self._lock:
             self._holds = [hold for hold in self._holds if hold.until > now]
             return [hold for hold in self._holds if hold.lost or hold.due <= now]
+
+    def late(self, after: float) -> list[Hold]:
+        """What is committed, should have left `after` seconds ago, and is not written yet."""
+        now = self.clock()
+        with self._lock:
+            return [
+                hold
+                for hold in self._holds
+                if hold.delivery and not hold.written and hold.due + after <= now
+            ]
 
     def release(self, holds: Iterable[Hold]) -> None:
         """Somebody else has them in hand."""

@@ -79,7 +79,8 @@ def bare_page(
     tx.run("lock_page", key=identity.key)
     due_at = paging_resumes(tx, alert.labels) or tx.now
     for receiver in pagers(services, alert.source, alert.labels, identity.severity):
-        if not tx.one("bare_page_exists", key=identity.key, receiver=receiver)["there"]:
+        woken = tx.one("is_woken", key=identity.key, receiver=receiver, severity=identity.severity)
+        if not woken["there"]:
             _insert(
                 services,
                 tx,

@@ -1,11 +1,11 @@
 """The watch of each web and worker process, every quarter of a second.
 
-It triages P0/P1 deliveries that no worker has taken and sends due pages under a lease; beside it,
-so that no page waits for them, timers are fired. Workers deliver the other messages too.
+It triages P0/P1 deliveries that no worker has taken; beside it, so that no page waits for that,
+due pages are sent under a lease and timers are fired. Workers deliver the other messages too.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from responder.pipeline.bare import page_barely
 from responder.pipeline.dead_man import ping
 from responder.pipeline.deliver import deliver
 from responder.pipeline.document import bare_document
+from responder.pipeline.keep import Page
 from responder.pipeline.notify import bare_page
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
@@ -61,7 +62,8 @@ class Watch:
 def watches(services: Services) -> list[Watch]:
     """What runs in every web and worker process: pages, and beside them timers."""
     return [
-        Watch(services, triage_due, page_stuck, deliver_pages),
+        Watch(services, triage_due, page_stuck),
+        Watch(services, deliver_pages),
         Watch(services, fire_timers),
         Watch(services, ping, every=PING_EVERY),
     ]
@@ -69,7 +71,7 @@ def watches(services: Services) -> list[Watch]:
 
 def web_watches(services: Services) -> list[Watch]:
     """Those, and what a process that accepts holds in memory."""
-    return [*watches(services), Watch(services, page_barely)]
+    return [*watches(services), Watch(services, page_barely), Watch(services, page_late)]
 
 
 def deliver_pages(services: Services) -> None:
@@ -113,13 +115,41 @@ def page_stuck(services: Services) -> None:
             _page_barely(services, row)
 
 
+def page_late(services: Services) -> None:
+    """A bare page for what this process took in and whose turn has not come.
+
+    `page_stuck` sees the oldest deliveries alone; in a storm another fault's is far behind them.
+    """
+    late = services.keep.late(STUCK_AFTER.total_seconds())
+    if not late or services.keep.hushed(services.store.late_at):
+        return
+    pairs = [(hold.delivery, page.identity.key) for hold in late for page in hold.pages]
+    with services.store.transaction() as tx:
+        rows = tx.all(
+            "owed_pages",
+            deliveries=tuple(delivery for delivery, _ in pairs),
+            keys=tuple(key for _, key in pairs),
+        )
+    owing = {row["delivery_id"] for row in rows}
+    _write_barely(
+        services, [page for hold in late if hold.delivery in owing for page in hold.pages]
+    )
+    for hold in late:
+        hold.written = True
+
+
 def _page_barely(services: Services, row: Mapping[str, Any]) -> None:
-    """One page for each P0/P1 key in the delivery, in portions, and in the order of their locks."""
     at = row["received_at"]
     _, pages = most_severe(services, [notice_from_json(plain) for plain in row["notices"]], at)
-    pages.sort(key=lambda page: page.identity.key)
+    _write_barely(services, pages)
+
+
+def _write_barely(services: Services, told: Iterable[Page]) -> None:
+    """One page for each key, in portions, and in the order of their locks."""
+    by_key = {page.identity.key: page for page in told}
+    pages = [by_key[key] for key in sorted(by_key)]
     for first in range(0, len(pages), PORTION):
         with services.store.transaction() as tx:
             for page in pages[first : first + PORTION]:
-                told = bare_document(services, page.alert, page.identity, at.isoformat())
-                bare_page(services, tx, page.alert, page.identity, told)
+                document = bare_document(services, page.alert, page.identity, page.at.isoformat())
+                bare_page(services, tx, page.alert, page.identity, document)

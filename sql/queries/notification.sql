@@ -95,10 +95,14 @@ WHERE key = %(key)s AND incident_id IS NULL AND happening = 'opened'
   AND created_at > %(now)s - interval '10 minutes'
 RETURNING receiver, due_at, sent_at;
 
--- name: bare_page_exists
--- A bare page of this key is on its way already.
+-- name: is_woken
+-- A page of this key is on its way already, or left for its open incident, which is no less severe.
 SELECT EXISTS (SELECT FROM notification WHERE key = %(key)s AND receiver = %(receiver)s
-               AND page AND created_at > %(now)s - interval '5 minutes') AS there;
+               AND page AND created_at > %(now)s - interval '5 minutes')
+    OR EXISTS (SELECT FROM incident i JOIN notification n ON n.incident_id = i.id
+               WHERE i.key = %(key)s AND i.status <> 'resolved' AND i.severity <= %(severity)s
+                 AND n.receiver = %(receiver)s AND n.page AND n.happening = 'opened'
+                 AND (n.status IN ('due', 'sending', 'sent') OR n.summary_id IS NOT NULL)) AS there;
 
 -- name: open_bare_pages
 -- Pages of this key that have no incident, and whose end was not told.

@@ -23,7 +23,7 @@ from responder.pipeline.keep import (
     Keep,
     Page,
 )
-from responder.pipeline.pages import deliver_pages
+from responder.pipeline.pages import deliver_pages, page_late, page_stuck
 from responder.pipeline.triage import triage
 from responder.receivers import Undelivered
 from responder.store import Store, StoreAway
@@ -320,3 +320,39 @@ def test_a_triage_and_what_left_without_our_database_wait_for_each_other(
 def _waiting(house: House) -> int:
     (row,) = house.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     return int(row["count"])
+
+
+def test_another_fault_behind_a_storm_is_paged_in_time(keeping: House, clock: Clock) -> None:
+    """Nobody's turn comes for it: the oldest deliveries are of one fault, and there are many."""
+    for _ in range(60):
+        keeping.post(alert("DatabaseDown", severity="critical"))
+    keeping.post(alert("CheckoutDown", severity="critical"))
+    keeping.later(timedelta(seconds=2.5))
+    clock.now += DUE_AFTER + 1
+    page_barely(keeping.services)
+    for _ in range(2):
+        page_stuck(keeping.services)
+        page_late(keeping.services)
+        deliver(keeping.services, page=True)
+    titles = {message.document["incident"]["title"] for message in keeping.pager.got}
+    assert titles == {"CheckoutDown in the shop", "DatabaseDown in the shop"}
+    assert keeping.hook.got == [], "our database is there"
+    keeping.settle()
+    assert len(keeping.pager.got) == 2, "their incidents adopt what left"
+    adopted = [
+        row["details"]["adopted"]
+        for row in keeping.sql("SELECT details FROM audit_event WHERE what = 'page'")
+    ]
+    assert adopted == [["pager"], ["pager"]]
+
+
+def test_what_was_triaged_meanwhile_is_not_late(keeping: House, clock: Clock) -> None:
+    keeping.post(alert("DatabaseDown", severity="critical"))
+    keeping.settle()
+    keeping.post(alert("DatabaseDown", severity="critical", status="resolved"))
+    keeping.settle()
+    before = keeping.pager.happenings()
+    clock.now += DUE_AFTER + 1
+    page_late(keeping.services)
+    keeping.settle()
+    assert keeping.pager.happenings() == before == ["opened", "resolved"]

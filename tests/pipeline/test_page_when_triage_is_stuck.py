@@ -48,3 +48,35 @@ def test_a_triage_that_is_only_slow_is_left_alone(house: House) -> None:
     with locked(house, "SELECT FROM delivery FOR UPDATE"):
         house.watch()
         assert house.sql("SELECT FROM notification") == []
+
+
+@pytest.mark.parametrize(("word", "pages"), [("high", 1), ("critical", 2)])
+def test_whom_its_open_incident_has_woken_is_woken_barely_only_for_worse(
+    house: House, word: str, pages: int
+) -> None:
+    """A long group that is told again is late each time; its incidents are in people's hands."""
+    house.post(alert("ShopifyQueueStuck", severity="high"))
+    house.settle()
+    assert len(house.pager.got) == 1
+    house.later(timedelta(minutes=8))
+    house.post(alert("ShopifyQueueStuck", severity=word))
+    house.later(timedelta(seconds=2))
+    with locked(house, "LOCK TABLE condition"):
+        house.watch()
+    assert len(house.pager.got) == pages
+    house.settle()
+    assert len(house.pager.got) == pages
+    assert house.outcomes() == ["opened", "joined"]
+
+
+def test_an_incident_that_is_over_holds_no_bare_page_back(house: House) -> None:
+    house.post(alert("CheckoutSlow", severity="high"))
+    house.settle()
+    house.post(alert("CheckoutSlow", severity="high", status="resolved"))
+    house.settle()
+    house.later(timedelta(hours=1))
+    house.post(alert("CheckoutSlow", severity="high"))
+    house.later(timedelta(seconds=2))
+    with locked(house, "LOCK TABLE condition"):
+        house.watch()
+    assert house.pager.happenings() == ["opened", "resolved", "opened"]
