@@ -52,12 +52,18 @@ class PagerDuty:
             raise Undelivered(str(missing), permanent=False) from None
         url = self._receiver.url.rstrip("/") + "/v2/enqueue"
         try:
-            post(url, encode(message, routing_key), {}, now=now, timeout=timeout)
+            answer = post(url, encode(message, routing_key), {}, now=now, timeout=timeout)
         except Refused as refused:
             if refused.status == 400:
                 told = _errors(refused.answer).replace(routing_key, "[routing key]")
                 raise Undelivered(f"PagerDuty refuses the event: {told}", permanent=True) from None
             raise
+        if _read(answer).get("status") != "success":  # whoever answers 2xx, the event is not there
+            raise Undelivered(
+                "PagerDuty does not say success: something else answers",
+                permanent=False,
+                maybe=True,
+            )
 
 
 def encode(message: Message, routing_key: str) -> bytes:
@@ -185,13 +191,17 @@ def _links(document: Mapping[str, Any]) -> dict[str, str]:
 
 def _errors(answer: bytes) -> str:
     """What PagerDuty says is wrong, on one short line."""
-    try:
-        told = json.loads(answer)
-    except (ValueError, RecursionError):
-        return "it does not say why"
-    errors = mapping(told).get("errors") or mapping(told).get("message")
+    told = _read(answer)
+    errors = told.get("errors") or told.get("message")
     lines = errors if isinstance(errors, list) else [errors or "it does not say why"]
     return line("; ".join(line(each, 500) for each in lines[:20]), 500)
+
+
+def _read(answer: bytes) -> Mapping[str, Any]:
+    try:
+        return mapping(json.loads(answer))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _pick(plain: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -70,9 +70,11 @@ class _Api:
         url = f"{self._url}/incidents/{incident}/notes"
         body = as_json({"note": {"content": content}})
         try:
-            post(url, body, self._headers, now=self._now, timeout=self._left())
+            answer = post(url, body, self._headers, now=self._now, timeout=self._left())
         except Refused as refused:
             raise self._explained(refused, incident) from None
+        if "note" not in _read(answer):  # whoever answers 2xx, the note is not there
+            raise Undelivered(f"PagerDuty shows no note on {incident}", permanent=False, maybe=True)
 
     def raised(self, message: Message) -> list[str]:
         """The incident with our key: an open one, else one that was not over before ours began."""

@@ -178,6 +178,19 @@ def test_slack_says_no_with_200(stand_in: StandIn, tmp_path: Path) -> None:
     assert not stand_in.received()["slack"]
 
 
+@pytest.mark.parametrize("kind", ["pagerduty", "pagerduty_notes"])
+def test_pagerduty_does_not_say_yes_with_200(kind: str, stand_in: StandIn, tmp_path: Path) -> None:
+    """A proxy on the way, or a page for its own bad day: the message is not there."""
+    path, kept = PATHS[kind]
+    stand_in.fail(path, "200-error")
+    with pytest.raises(Undelivered) as failed:
+        deliver(kind, stand_in, tmp_path)
+    assert (failed.value.permanent, failed.value.maybe) == (False, True)
+    assert not stand_in.received()[kept]
+    deliver(kind, stand_in, tmp_path)
+    assert len(stand_in.received()[kept]) == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "permanent", "maybe", "arrived"),
     [

@@ -38,6 +38,7 @@ from tests.receivers.documents import (
 
 API = "https://api.pagerduty.example"
 TOKEN = "y_NbAkKc66ryYTWUXYEu"
+WRITTEN = {"note": {"id": "N1"}}
 NOW = datetime.now(UTC)
 OLD, NEW = after(days=-30), after(seconds=2)
 
@@ -122,7 +123,7 @@ def test_each_incident_that_ours_came_from_is_told_once(
     web: responses.RequestsMock, token: Path, happening: Happening
 ) -> None:
     for incident in ("Q1", "Q2"):
-        web.post(notes(incident), json={})
+        web.post(notes(incident), json=WRITTEN)
     deliver(token, came_from("Q1", "Q2", "Q1", "../users", 7, None, "x" * 65), happening)
     assert list(noted(web)) == [notes("Q1"), notes("Q2")]
     assert len(web.calls) == 2
@@ -154,7 +155,7 @@ def test_the_incident_that_we_raised(
 ) -> None:
     web.get(f"{API}/incidents", json={"incidents": listed})
     if chosen:
-        web.post(notes(chosen), json={})
+        web.post(notes(chosen), json=WRITTEN)
     deliver(token, P0)
     asked = parse_qs(urlsplit(str(web.calls[0].request.url)).query)
     assert asked == {"incident_key": [KEY], "sort_by": ["created_at:desc"]}
@@ -163,7 +164,7 @@ def test_the_incident_that_we_raised(
 
 def test_who_else_told_of_it_gives_no_address(web: responses.RequestsMock, token: Path) -> None:
     web.get(f"{API}/incidents", json={"incidents": [{"id": "PABC"}]})
-    web.post(notes("PABC"), json={})
+    web.post(notes("PABC"), json=WRITTEN)
     deliver(token, came_from("Q1PDINC", kind="alertmanager"))
     assert list(noted(web)) == [notes("PABC")]
 
@@ -220,7 +221,7 @@ def test_of_two_notes_one_fails(
     wait: float | None,
 ) -> None:
     for incident, status in (("Q1", first), ("Q2", second)):
-        web.post(notes(incident), status=status, json={}, headers={"retry-after": "30"})
+        web.post(notes(incident), status=status, json=WRITTEN, headers={"retry-after": "30"})
     failed = failure(token, came_from("Q1", "Q2"))
     assert len(web.calls) == 2
     assert (failed.permanent, failed.maybe) == (permanent, maybe)
@@ -246,14 +247,14 @@ def test_a_missing_token_may_come_back(token: Path) -> None:
 
 
 def test_a_second_attempt_says_so(web: responses.RequestsMock, token: Path) -> None:
-    web.post(notes("Q1"), json={})
+    web.post(notes("Q1"), json=WRITTEN)
     deliver(token, came_from("Q1"), repeated=True)
     (content,) = noted(web).values()
     assert "Sent again: the first attempt may have arrived." in content
 
 
 def test_the_end_says_who_and_how_long(web: responses.RequestsMock, token: Path) -> None:
-    web.post(notes("Q1"), json={})
+    web.post(notes("Q1"), json=WRITTEN)
     deliver(token, changed(RESOLVED, alerts=came_from("Q1")["alerts"]), Happening.RESOLVED)
     (content,) = noted(web).values()
     assert "Resolved by its sender after 4 min" in content
