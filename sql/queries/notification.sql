@@ -27,10 +27,14 @@ WHERE key = %(key)s AND receiver = %(receiver)s AND page AND happening = 'opened
   AND (status = 'due' AND attempts = 0 OR status = 'sending' AND lease_until < %(now)s);
 
 -- name: owed_pages
--- Of these deliveries and keys the ones that are not triaged, or whose page should have left.
+-- Of these deliveries and keys the ones that are not triaged and were not told just now, or whose
+-- page should have left.
 SELECT k.delivery_id
 FROM unnest(%(deliveries)s::uuid[], %(keys)s::text[]) AS k (delivery_id, key)
 WHERE EXISTS (SELECT FROM delivery d WHERE d.id = k.delivery_id AND d.triaged_at IS NULL)
+      AND NOT EXISTS (SELECT FROM notification n WHERE n.key = k.key AND n.page AND n.happening = 'opened'
+                      AND (n.status = 'sent' OR n.summary_id IS NOT NULL)
+                      AND n.created_at > %(now)s - interval '5 minutes')
    OR EXISTS (SELECT FROM notification n WHERE n.key = k.key AND n.page AND n.happening = 'opened'
               AND n.status IN ('due', 'sending') AND n.attempts < 2 AND n.due_at <= %(now)s);
 

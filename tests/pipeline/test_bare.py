@@ -159,6 +159,20 @@ def test_what_is_accepted_and_not_yet_paged_stays_held(keeping: House, clock: Cl
     assert house.services.keep.due() == []
 
 
+def test_who_was_woken_a_moment_ago_is_not_woken_barely(keeping: House, clock: Clock) -> None:
+    """In a storm deliveries wait long for their turn, and our database may be slow to answer."""
+    keeping.post(alert("Odd", severity="critical"))
+    keeping.settle()
+    assert keeping.pager.happenings() == ["opened"]
+    keeping.post(alert("Odd", severity="critical"))
+    clock.now += DUE_AFTER + 0.1
+    page_barely(keeping.services)
+    assert keeping.services.keep.due() == []
+    with away(keeping):
+        page_barely(keeping.services)
+    assert keeping.hook.got == []
+
+
 def test_the_end_of_what_our_database_never_knew_is_told(keeping: House) -> None:
     house = keeping
     with away(house):
