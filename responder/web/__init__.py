@@ -9,7 +9,7 @@ from responder.web.health import health
 from responder.web.lines import name_subjects
 from responder.web.openapi import describe, pages
 from responder.web.problems import install
-from responder.web.reading import mark_bodiless
+from responder.web.reading import mark_turns
 from responder.web.tokens import TokenKeys
 from responder.web.waiting import Waiting
 from responder.web.webhooks import webhooks
@@ -25,7 +25,7 @@ def create_app(services: Services) -> Flask:
     app.extensions["responder.waiting"] = Waiting()
     app.extensions["responder.token_keys"] = TokenKeys(services.settings.token_keys)
     install(app)
-    mark_bodiless(app)
+    mark_turns(app)
     harden(app)
     name_subjects(app)
     for blueprint in (webhooks, health, pages):

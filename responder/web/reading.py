@@ -1,37 +1,41 @@
-"""Callers who are slow to say what they want: they hold a few threads, and those not for long.
+"""Callers who are slow to speak or to listen: they hold a few threads, and those not for long.
 
-A thread reads one request at a time. Whoever opens many connections and sends a byte now and then
-would hold them all, before anybody has looked at a signature.
+A thread has one request in hand at a time. Whoever opens many connections and sends a byte now and
+then, or takes none of the answer, would hold them all, before anybody has looked at a signature.
 """
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from socket import SHUT_RD, socket
+from socket import SHUT_RD, SHUT_RDWR, socket
 from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import _DEFER, ThreadWorker  # type: ignore[import-untyped]
 
 from responder.pipeline.accept import Overloaded
 from responder.sources import Unreadable
 from responder.web.waiting import THREADS
 
-#: Seconds after which a request that has not come whole is cut off.
+#: Seconds after which a request that has not come whole is cut off, and an answer not taken.
 LONGEST = 10.0
-#: Seconds after which it counts as slow, and how many threads may wait for such.
+LONGEST_ANSWER = 30.0
+#: Seconds after which either counts as slow, and how many threads may wait for such.
 PATIENCE = 1.0
 MANY = THREADS // 4
 EVERY = 0.1
+#: So long a thread waits for the first byte of a connection; then the main thread watches it.
+_AT_ONCE = 0.02
 
 
 class Reading:
-    """The requests of one process that have not come whole, by the socket they come from."""
+    """What one process waits for its callers to say or to take, by the socket they come from."""
 
     def __init__(self) -> None:
-        self._since: dict[socket, float] = {}
+        #: Since when, for how long at most, and what is shut when that is over.
+        self._since: dict[socket, tuple[float, float, int]] = {}
         self._cut: set[socket] = set()
         self._changing = threading.Lock()
 
@@ -39,7 +43,7 @@ class Reading:
     def of(self, sock: socket) -> Iterator[None]:
         """While a thread has a request of this socket in hand."""
         with self._changing:
-            self._since[sock] = time.monotonic()
+            self._since[sock] = (time.monotonic(), LONGEST, SHUT_RD)
         try:
             yield
         finally:
@@ -53,42 +57,68 @@ class Reading:
             self._since.pop(sock, None)
             return sock not in self._cut
 
+    def answers(self, sock: socket) -> None:
+        """The answer is made: what takes longer now is the caller's doing again."""
+        with self._changing:
+            self._since[sock] = (time.monotonic(), LONGEST_ANSWER, SHUT_RDWR)
+
     def cut(self, now: float) -> None:
         """End what takes too long, and the slowest ones while they hold too many threads.
 
-        Nothing more of it is read; what we answer still reaches the caller.
+        Nothing more of a request is read; what we answer still reaches the caller.
         """
         with self._changing:
             slow = sorted(
-                (at, sock.fileno(), sock) for sock, at in self._since.items() if now - at > PATIENCE
+                (now - at < longest, at, sock.fileno(), how, sock)
+                for sock, (at, longest, how) in self._since.items()
+                if now - at > PATIENCE
             )
-            late = sum(now - at > LONGEST for at, _, _ in slow)
-            for _, _, sock in slow[: max(late, len(slow) - MANY)]:
+            late = sum(not in_time for in_time, *_ in slow)
+            for *_, how, sock in slow[: max(late, len(slow) - MANY)]:
                 del self._since[sock]
                 self._cut.add(sock)
                 with suppress(OSError):  # it has gone away by itself
-                    sock.shutdown(SHUT_RD)
+                    sock.shutdown(how)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threads, which know what they are reading."""
+    """gunicorn's threads, which know what they wait for; its main thread waits for nobody."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.reading = Reading()
 
     def handle(self, conn: Any) -> Any:
+        if not conn.initialized and not conn.wait_for_data(_AT_ONCE):
+            return _DEFER
         with self.reading.of(conn.sock):
-            return super().handle(conn)
+            goes_on = super().handle(conn)
+        if not goes_on:
+            _leave(conn.sock)
+        return goes_on
 
 
-def mark_bodiless(app: Flask) -> None:
-    """Whoever sends no body has said all."""
+def _leave(sock: socket) -> None:
+    """The main thread, which takes up all connections, closes this one and would wait two seconds
+    for the caller to do so first; a socket of which nothing can be read is closed at once.
+    """
+    with suppress(OSError):
+        sock.shutdown(SHUT_RD)
+
+
+def mark_turns(app: Flask) -> None:
+    """Whoever sends no body has said all; whoever is answered is to listen."""
 
     @app.before_request
     def bodiless() -> None:
         if not request.content_length and "Transfer-Encoding" not in request.headers:
             _ended()
+
+    @app.after_request
+    def answered(response: Response) -> Response:
+        if reading := _reading():
+            reading.answers(request.environ["gunicorn.socket"])
+        return response
 
 
 def whole_body() -> bytes:
@@ -105,5 +135,11 @@ def whole_body() -> bytes:
 
 
 def _ended() -> bool:
-    reading: Reading | None = current_app.extensions.get("responder.reading")
+    reading = _reading()
     return reading is None or reading.ended(request.environ["gunicorn.socket"])
+
+
+def _reading() -> Reading | None:
+    """None where there is no gunicorn."""
+    found: Reading | None = current_app.extensions.get("responder.reading")
+    return found

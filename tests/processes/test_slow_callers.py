@@ -1,4 +1,4 @@
-"""Callers who send a byte now and then, before anybody knows who they are, stop nobody else."""
+"""Who speaks, listens or leaves slowly, before anybody knows who it is, stops nobody else."""
 
 import socket
 import threading
@@ -17,15 +17,30 @@ CALLERS = 48
 HEADERS = b"POST /v1/webhooks/prometheus HTTP/1.1\r\nHost: here"
 BODY = HEADERS + b"\r\nContent-Length: 9999\r\n\r\n{"
 CHUNKS = HEADERS + b"\r\nTransfer-Encoding: chunked\r\n\r\n1"
+#: More than fits into the buffers of a connection.
+LONG = b"GET /static/vendor/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nHost: here\r\n\r\n" * 6
+LAST = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+
+
+@contextmanager
+def connected(site: Site, count: int, first: bytes) -> Iterator[list[socket.socket]]:
+    """Many connections on which this is sent, and nothing is read."""
+    address = urlsplit(site.world.webhook_url)
+    assert address.hostname and address.port
+    here = (address.hostname, address.port)
+    open_ones = [socket.create_connection(here, timeout=30) for _ in range(count)]
+    try:
+        for each in open_ones:
+            each.sendall(first)
+        yield open_ones
+    finally:
+        for each in open_ones:
+            each.close()
 
 
 @contextmanager
 def callers(site: Site, first: bytes) -> Iterator[list[socket.socket]]:
     """Many connections on which little comes, one byte every now and then."""
-    address = urlsplit(site.world.webhook_url)
-    assert address.hostname and address.port
-    here = (address.hostname, address.port)
-    open_ones = [socket.create_connection(here, timeout=30) for _ in range(CALLERS)]
     over = threading.Event()
 
     def drip() -> None:
@@ -36,17 +51,14 @@ def callers(site: Site, first: bytes) -> Iterator[list[socket.socket]]:
                 except OSError:
                     continue  # it was cut off
 
-    for each in open_ones:
-        each.sendall(first)
-    dripping = threading.Thread(target=drip)
-    dripping.start()
-    try:
-        yield open_ones
-    finally:
-        over.set()
-        dripping.join()
-        for each in open_ones:
-            each.close()
+    with connected(site, CALLERS, first) as open_ones:
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            yield open_ones
+        finally:
+            over.set()
+            dripping.join()
 
 
 @pytest.mark.parametrize("first", [BODY, CHUNKS, HEADERS, b""], ids=["body", "chunks", "head", ""])
@@ -57,6 +69,17 @@ def test_slow_callers_stop_nobody_else(site: Site, first: bytes) -> None:
             assert answer.status_code == 202
         health = requests.get(site.world.url + "/healthz", timeout=30)
         assert health.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("count", "first"),
+    [(CALLERS, LONG), (CALLERS, LAST), (10 * CALLERS, b"")],
+    ids=["listens not", "leaves not", "says nothing"],
+)
+def test_who_only_stays_stops_nobody_else(site: Site, count: int, first: bytes) -> None:
+    with connected(site, count, first):
+        for number in range(3):
+            assert site.post(alert(f"Stays{number}")).status_code == 202
 
 
 def test_who_was_cut_off_is_asked_to_come_again(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Who is slow to say what it wants is cut off, and told so where it can be told."""
+"""Who is slow to speak or to listen is cut off, and told so where it can be told."""
 
 import socket
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from responder.web.reading import LONGEST, MANY, PATIENCE, Reading
+from responder.web.reading import LONGEST, LONGEST_ANSWER, MANY, PATIENCE, Reading
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -33,7 +33,7 @@ def begun(reading: Reading, pairs: list[Pair], stack: ExitStack) -> float:
     """All of them are being read; since when, at the latest."""
     for ours, _ in pairs:
         stack.enter_context(reading.of(ours))
-    return max(reading._since.values())
+    return max(at for at, _, _ in reading._since.values())
 
 
 def test_the_slowest_are_cut_off_while_they_hold_too_many_threads(pairs: list[Pair]) -> None:
@@ -70,8 +70,36 @@ def test_who_is_cut_off_still_hears_the_answer(pairs: list[Pair]) -> None:
     ours, theirs = pairs[0]
     reading = Reading()
     with reading.of(ours):
-        reading.cut(reading._since[ours] + LONGEST * 2)
+        reading.cut(reading._since[ours][0] + LONGEST * 2)
         ours.sendall(b"503")
     assert theirs.recv(3) == b"503"
     with reading.of(ours):  # the next request of a connection begins anew
         assert reading.ended(ours)
+
+
+def test_who_does_not_take_the_answer_is_cut_off_too(pairs: list[Pair]) -> None:
+    reading = Reading()
+    with ExitStack() as stack:
+        begun(reading, pairs, stack)
+        for ours, _ in pairs:
+            assert reading.ended(ours)
+            reading.answers(ours)
+        now = max(at for at, _, _ in reading._since.values())
+        reading.cut(now + PATIENCE * 1.1)
+        for ours, theirs in pairs[:2]:  # so that a thread that is stuck in sending comes free
+            with pytest.raises(BrokenPipeError):
+                ours.sendall(b"200")
+            assert theirs.recv(3) == b""
+        for ours, _ in pairs[2:]:
+            ours.sendall(b"200")
+
+
+def test_what_is_over_its_time_goes_before_what_is_only_slow(pairs: list[Pair]) -> None:
+    """An answer has more time than a request."""
+    reading = Reading()
+    (listening, _), (speaking, _) = pairs[:2]
+    with reading.of(listening), reading.of(speaking):
+        reading.answers(listening)
+        now = reading._since[speaking][0]
+        reading.cut(now + (LONGEST + LONGEST_ANSWER) / 2)
+        assert [cut_off(listening), cut_off(speaking)] == [False, True]
