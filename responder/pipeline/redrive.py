@@ -1,5 +1,6 @@
 """Once more: what was quarantined before its parser learnt, and messages that were given up."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -56,11 +57,24 @@ def redrive_delivery(services: Services, delivery_id: UUID, actor: Actor) -> Acc
 
 
 def _new(notices: Sequence[Notice], row: Mapping[str, Any]) -> Sequence[Notice]:
-    """Of a batch the elements that were malformed before; all of what was quarantined whole."""
-    if row["outcome"] == DeliveryOutcome.QUARANTINED or len(notices) != len(row["notices"]):
+    """What was not understood before, wherever it stood; all of what was quarantined whole."""
+    if row["outcome"] == DeliveryOutcome.QUARANTINED:
         return notices
-    before = row["notices"]
-    return [notice for notice, was in zip(notices, before, strict=True) if "malformed" in was]
+    before = Counter(_told(plain) for plain in row["notices"])
+    new = []
+    for notice in notices:
+        told = _told(notice.to_json())
+        if before[told]:
+            before[told] -= 1
+        else:
+            new.append(notice)
+    return new
+
+
+def _told(plain: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Of which condition a notice tells what; a notice without a time got one when it was kept."""
+    told = plain.get("echo", plain)
+    return tuple(told.get(name) for name in ("dedup_key", "fingerprint", "status", "did"))
 
 
 def redrive_notifications(

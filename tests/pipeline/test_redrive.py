@@ -105,6 +105,24 @@ def test_of_a_batch_only_what_was_not_understood_is_taken(house: House) -> None:
     assert house.gap() == (0, 0)
 
 
+def test_what_was_understood_is_known_again_wherever_it_stands_now(house: House) -> None:
+    """A delivery is kept with what wakes people first, not in the order of its payload."""
+    grave, odd = alert("Grave", severity="critical"), alert("Odd", severity="info")
+    first = posted(house, alertmanager({"labels": 7}, odd, grave))
+    assert (first.alerts, first.quarantined) == (2, 1)
+    house.settle()
+    mended = json.dumps(alertmanager(alert("Mended", severity="info"), odd, grave))
+    house.sql("UPDATE delivery SET body = convert_to(%s, 'UTF8')", mended)
+    second = redrive_delivery(house.services, first.delivery, PERSON)
+    assert second.alerts == 1
+    house.settle()
+    assert {incident.title.partition(" ")[0] for incident in house.incidents()} == {
+        *("Grave", "Odd", "Mended"),
+    }
+    assert sorted(house.outcomes()) == ["opened", "opened", "opened", "quarantined"]
+    assert house.gap() == (0, 0)
+
+
 def test_what_is_not_quarantined_is_not_redriven(house: House) -> None:
     accepted = house.post(alert("Odd"))
     assert "there is no delivery of this id" in refusal(house, accepted.delivery)
