@@ -124,6 +124,7 @@ WHERE incident_id = %(incident_id)s AND page AND status = 'due' AND happening = 
 
 -- name: crowded_receivers
 -- How many messages wait for each receiver, how many it got in the last minute, and its last summary.
+-- Who was woken hears the end of each in any case, or a pager would go on for ever.
 SELECT d.receiver, d.due,
        (SELECT count(*) FROM notification n
         WHERE n.receiver = d.receiver AND n.happening <> 'summary'
@@ -139,6 +140,7 @@ SELECT d.receiver, d.due,
        ) AS last_summary
 FROM (SELECT receiver, count(*) AS due FROM notification
       WHERE status = 'due' AND page = %(page)s AND due_at <= %(now)s AND happening <> 'summary'
+        AND NOT (page AND happening IN ('acknowledged', 'resolved'))
       GROUP BY receiver HAVING count(*) > 1) d;
 
 -- name: lock_crowd
@@ -147,7 +149,7 @@ FROM (SELECT receiver, count(*) AS due FROM notification
 SELECT n.id
 FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
 WHERE n.status = 'due' AND n.page = %(page)s AND n.receiver = %(receiver)s AND n.due_at <= %(now)s
-  AND n.happening <> 'summary'
+  AND n.happening <> 'summary' AND NOT (n.page AND n.happening IN ('acknowledged', 'resolved'))
 ORDER BY i.severity NULLS FIRST, n.due_at, n.id
 OFFSET %(left)s
 FOR UPDATE OF n SKIP LOCKED;
@@ -179,10 +181,13 @@ UPDATE notification SET status = 'superseded', summary_id = %(summary_id)s WHERE
 
 -- name: claim_notifications
 -- Due messages under a lease, P0 first, within each receiver's rate; one receiver hears of an
--- incident in order, and one whose circuit is open is tried with one message.
+-- incident in order, and one whose circuit is open is tried with one message. Who is to be woken
+-- comes before who may sleep.
 WITH due AS MATERIALIZED (
     -- A subquery in the list, and a predicate that no partial index answers: looked up by incident.
     SELECT d.id, d.receiver, d.incident_id, d.happening, d.due_at,
+           CASE WHEN d.happening = 'summary' THEN 0
+                WHEN d.page AND d.happening IN ('acknowledged', 'resolved') THEN 2 ELSE 1 END AS class,
            EXISTS (SELECT FROM notification e
                    WHERE e.incident_id = d.incident_id AND e.receiver = d.receiver
                      AND (e.created_at, e.id) < (d.created_at, d.id)
@@ -205,9 +210,9 @@ WITH due AS MATERIALIZED (
         FROM notification n
         WHERE n.receiver = w.receiver AND n.status = 'sending' AND n.lease_until > %(now)s) l
 ), ranked AS (
-    SELECT due.id, i.severity, due.due_at, due.happening,
+    SELECT due.id, i.severity, due.due_at, due.class,
            row_number() OVER (PARTITION BY due.receiver
-                              ORDER BY due.happening <> 'summary', i.severity NULLS FIRST, due.due_at, due.id) AS place,
+                              ORDER BY due.class, i.severity NULLS FIRST, due.due_at, due.id) AS place,
            CASE WHEN NOT %(page)s AND rates.open_until > %(now)s THEN 0
                 WHEN NOT %(page)s AND rates.failures >= %(circuit_failures)s THEN least(1, rates.per_minute - rates.used)
                 WHEN due.happening = 'summary' OR rates.waiting = 1 THEN rates.per_minute - rates.used
@@ -216,7 +221,7 @@ WITH due AS MATERIALIZED (
     FROM due JOIN rates USING (receiver) LEFT JOIN incident i ON i.id = due.incident_id
     WHERE NOT due.behind
 ), first AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY happening <> 'summary', severity NULLS FIRST, due_at, id) AS place
+    SELECT id, row_number() OVER (ORDER BY class, severity NULLS FIRST, due_at, id) AS place
     FROM ranked WHERE place <= may
     ORDER BY 2 LIMIT 200
 )

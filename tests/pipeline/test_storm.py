@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from threading import Barrier
@@ -258,6 +258,33 @@ def test_the_end_of_what_a_summary_told_is_told_too(stormy: House) -> None:
     ends = [each for each in house.hook.singles() if each.happening == Happening.RESOLVED]
     counted = sum(each["by_happening"].get("resolved", 0) for each in house.hook.summaries())
     assert len(ends) + counted == 400
+
+
+def test_who_was_woken_one_by_one_hears_each_end(stormy: House) -> None:
+    """Else a pager goes on waking people for what is over; a rate only makes it take longer."""
+    house = stormy
+    grave = [each for each in faults(280) if each["labels"]["severity"] == "critical"]
+    for some in (grave[:35], grave[35:]):
+        pour(house, some)
+        house.later(timedelta(seconds=1))
+        let_pass(house, 1)
+    small_rate = replace(house.services.settings.receivers["pager"], per_minute=20)
+    receivers = {**house.services.settings.receivers, "pager": small_rate}
+    house.with_settings(receivers=receivers)
+    house.post(*map(ended, grave))
+    house.run_triage()
+    let_pass(house, 1)
+    pour(house, [alert("New", severity="critical")])
+    house.later(timedelta(seconds=1))
+    let_pass(house, 4)
+    assert waiting(house) == []
+    assert isinstance(house.pager, Timed)
+    assert house.pager.summaries() == []
+    happened = [message.happening for message in house.pager.got]
+    assert Counter(happened) == {"opened": 71, "resolved": 70}
+    assert house.pager.most_in_a_minute() <= 35
+    new = next(n for n, m in enumerate(house.pager.got) if "New" in str(m.document["incident"]))
+    assert new < len(happened) - 20, "who is to be woken comes before who may sleep"
 
 
 def ended(firing: dict[str, Any]) -> dict[str, Any]:
