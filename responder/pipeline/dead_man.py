@@ -20,10 +20,10 @@ def ping(services: Services) -> None:
     if dead_man is None:
         return
     with services.store.transaction() as tx:
-        health = tx.one("health", overdue=OVERDUE, dead_after=DEAD_AFTER)
-        ill = list(troubles(health))
         if not tx.run("claim_ping", every=dead_man.every):
             return
+        health = tx.one("health", overdue=OVERDUE, dead_after=DEAD_AFTER)
+    ill = list(troubles(health))
     if ill:
         services.log.error("not well, so the dead man is not pinged", why="; ".join(ill))
         return
