@@ -106,13 +106,22 @@ def store_of(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
+def seen(text: str) -> str:
+    """What somebody outside may have said, for a terminal: one line, nothing that it would obey."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    shown = (
+        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+    )
+    click.echo("".join(shown))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
     """Aligned columns under a header; `empty` is said when there is nothing to show."""
-    shown = [[str(row.get(column) or "-") for column in columns] for row in rows]
+    shown = [[seen(str(row.get(column) or "-")) for column in columns] for row in rows]
     if not shown:
         click.echo(empty)
         return

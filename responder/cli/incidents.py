@@ -15,6 +15,7 @@ from responder.cli.common import (
     print_json,
     print_table,
     said,
+    seen,
     services_of,
 )
 from responder.domain.actor import Actor, ActorKind
@@ -69,7 +70,8 @@ def show_incident(incident: UUID, config: Path, as_json: bool) -> None:
     for event in events:
         change = " -> ".join(part for part in (event["before"], event["after"]) if part)
         why = event["details"].get("reason") or event["details"].get("why") or ""
-        click.echo(f"  {iso(event['at'])}  {event['what']:<13} {change} {why}".rstrip())
+        told = f"{iso(event['at'])}  {event['what']:<13} {change} {why}"
+        click.echo(f"  {seen(told)}".rstrip())
 
 
 @incidents.command("ack")
@@ -100,7 +102,7 @@ def note_incident(incident: UUID, text: str, name: str, config: Path) -> None:
 def _print_document(found: dict[str, Any]) -> None:
     incident = found["incident"]
     where = incident["target"] or "no target"
-    click.echo(f"[{incident['severity']}] {incident['title']}")
+    click.echo(seen(f"[{incident['severity']}] {incident['title']}"))
     click.echo(f"{incident['status']}, {incident['stage']}; {incident['rule']} on {where}")
     _print_part("Cause", (f"{each['name']}: {each['summary']}" for each in found["findings"]))
     if found["decision"]:
@@ -117,7 +119,8 @@ def _print_part(title: str, lines: Iterable[str]) -> None:
     for number, line in enumerate(lines):
         if number == 0:
             click.echo(f"\n{title}")
-        click.echo(f"  {line}")
+        for part in line.splitlines():
+            click.echo(f"  {seen(part)}")
 
 
 def _told_fix(fix: dict[str, Any]) -> str:

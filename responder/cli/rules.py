@@ -12,6 +12,7 @@ from responder.cli.common import (
     json_option,
     print_json,
     print_table,
+    seen,
     services_of,
 )
 from responder.pipeline.accept import UnknownSource, parse_only
@@ -96,19 +97,19 @@ def explain(file: Any, source: str, config: Path, as_json: bool) -> None:
 
 def _print_explained(each: dict[str, Any]) -> None:
     if "malformed" in each:
-        click.echo(f"no alert: {each['malformed']}")
+        click.echo(seen(f"no alert: {each['malformed']}"))
         return
-    click.echo(f"{each['alert']} ({each['status']}) is {each['severity']}")
+    click.echo(seen(f"{each['alert']} ({each['status']}) is {each['severity']}"))
     word = each["severity_word"]
     declared = (
         "nothing" if word is None else f"{word} -> {each['declared_severity'] or 'unreadable'}"
     )
-    click.echo(f"  declared  {declared}")
+    click.echo(seen(f"  declared  {declared}"))
     click.echo(f"  rule      {each['rule'] or 'none'}")
     click.echo(f"  target    {each['target'] or 'none'}")
-    click.echo(f"  key       {each['key']}")
+    click.echo(seen(f"  key       {each['key']}"))
     if each["trouble"]:
-        click.echo(f"  trouble   {each['trouble']} {each['detail']}".rstrip())
+        click.echo(seen(f"  trouble   {each['trouble']} {each['detail']}".rstrip()))
     for trial in each["rules"]:
         verdict = "answers" if trial["failed"] is None else f"not: {trial['failed']}"
-        click.echo(f"    {trial['severity']} {trial['rule']}: {verdict}")
+        click.echo(seen(f"    {trial['severity']} {trial['rule']}: {verdict}"))

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from responder.domain.actor import Actor, ActorKind
+from responder.pipeline.people import note
 from tests.house import House, alert
 
 Run = Callable[..., Result]
@@ -105,6 +107,30 @@ def test_an_incident_is_listed_shown_and_acknowledged(run: Run, house: House) ->
     assert run("incidents", "ack", incident, "--as", "kim").output == "acknowledged by kim\n"
     assert house.incident().acknowledged_by == "kim"
     assert ("status", "acknowledged") in house.trail()
+
+
+def test_what_a_sender_says_obeys_no_terminal(run: Run, house: House, tmp_path: Path) -> None:
+    evil = "Odd\x1b]0;title\x07 \x9b2J\u202e"
+    fired = alert(evil, instance=evil, severity="warning")
+    fired["annotations"] = {"summary": evil}
+    house.post(fired, {"labels": {evil: []}})
+    house.settle()
+    note(house.services, house.incident().id, Actor(ActorKind.PERSON, "kim"), f"two\nlines{evil}")
+    payload = tmp_path / "payload.json"
+    payload.write_text(json.dumps({"alerts": [fired]}))
+    told = [
+        run("incidents", "list"),
+        run("incidents", "show", str(house.incident().id)),
+        run("incidents", "list", "--json"),
+        run("deliveries", "list"),
+        run("explain", str(payload), "--source", "prometheus"),
+    ]
+    for each in told:
+        assert each.exit_code == 0, each.output
+        assert all(character.isprintable() or character == "\n" for character in each.output)
+        assert "Odd" in each.output or "delivery" in each.output or "prometheus" in each.output
+    assert json.loads(told[2].output)["items"][0]["title"] == evil
+    assert "  kim: two\n  lines" in told[1].output
 
 
 def test_a_key_is_never_overwritten(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from responder.cli.common import seen
+
 _LONGEST = 300
 
 
@@ -35,8 +37,8 @@ def bad(what: str, says: str, do: str) -> Sign:
 
 
 def quoted(text: str) -> str:
-    """What somebody outside said, for a terminal: one line, nothing that it would obey."""
-    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST]).strip()
+    """What somebody outside said, and not more than a person reads."""
+    return seen(text[:_LONGEST]).strip()
 
 
 def some(count: int, thing: str) -> str:
