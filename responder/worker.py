@@ -42,6 +42,8 @@ _AGAIN = 1.0
 #: How long the job engine waits for a connection, and how long it tries to make one by itself: its
 #: pauses double, so that it would sleep through the return of our database.
 _CONNECT, _RECONNECT = 5.0, 1.0
+#: How long it may take to begin; it would wait for half a minute without trying.
+_OPEN = 3.0
 
 
 def run(services: Services, slots: int = 8) -> None:
@@ -86,10 +88,15 @@ async def _workers(services: Services, slots: int) -> None:
     """Both loops; when one ends, so does the other."""
     app = bind(services)
     urgent = max(1, slots // 4)
-    async with app.open_async(), asyncio.TaskGroup() as both:
-        both.create_task(_worker(app, [URGENT, NORMAL], slots - urgent))
-        both.create_task(_worker(app, [URGENT], urgent))
-        services.log.info("worker is ready", slots=slots, urgent=urgent)
+    try:
+        async with asyncio.timeout(_OPEN):
+            await app.open_async()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_worker(app, [URGENT, NORMAL], slots - urgent))
+            both.create_task(_worker(app, [URGENT], urgent))
+            services.log.info("worker is ready", slots=slots, urgent=urgent)
+    finally:
+        await app.close_async()
 
 
 class _Ended(Exception):

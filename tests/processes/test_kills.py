@@ -100,6 +100,29 @@ def test_our_postgresql_is_stopped(site: Site) -> None:
     assert site.gap() == (0, 0)
 
 
+def test_a_worker_goes_on_soon_after_an_outage_of_our_postgresql(site: Site) -> None:
+    """By itself: nobody starts it again, and jobs do not wait for half a minute."""
+    process, before = site.work.pid, starts(site)
+    ends = "the job engine has ended"
+    told = site.work.log.read_text().count(ends)
+    site.world.ours.stop(keep=True)
+    try:
+        eventually(lambda: site.work.log.read_text().count(ends) > told)
+        time.sleep(3)  # its first attempts to come back are over
+    finally:
+        site.world.ours.start()
+    back = time.monotonic()
+    eventually(lambda: starts(site) > before)
+    assert time.monotonic() - back < 10
+    assert (site.work.pid, site.work.running) == (process, True)
+    site.post(alert("AfterOutage", severity="info"))
+    eventually(
+        lambda: site.sql(
+            "SELECT FROM incident WHERE title LIKE 'AfterOutage%%' AND stage = 'watch'"
+        )
+    )
+
+
 def test_everything_is_killed_while_alerts_come_in(site: Site) -> None:
     """What was answered 202 has its outcome in the end, whatever died meanwhile."""
     accepted: list[str] = []
