@@ -28,7 +28,7 @@ WHERE key = %(key)s AND receiver = %(receiver)s AND page AND happening = 'opened
 
 -- name: owed_pages
 -- Of these deliveries and keys the ones that are not triaged and were not told just now, or whose
--- page should have left.
+-- page should have left, or is to leave in a moment.
 SELECT k.delivery_id
 FROM unnest(%(deliveries)s::uuid[], %(keys)s::text[]) AS k (delivery_id, key)
 WHERE EXISTS (SELECT FROM delivery d WHERE d.id = k.delivery_id AND d.triaged_at IS NULL)
@@ -36,7 +36,8 @@ WHERE EXISTS (SELECT FROM delivery d WHERE d.id = k.delivery_id AND d.triaged_at
                       AND (n.status = 'sent' OR n.summary_id IS NOT NULL)
                       AND n.created_at > %(now)s - interval '5 minutes')
    OR EXISTS (SELECT FROM notification n WHERE n.key = k.key AND n.page AND n.happening = 'opened'
-              AND n.status IN ('due', 'sending') AND n.attempts < 2 AND n.due_at <= %(now)s);
+              AND n.status IN ('due', 'sending') AND n.attempts < 2
+              AND n.due_at <= %(now)s + interval '3 s');
 
 -- name: insert_fallback
 -- The same page to somebody else, once for each page that its receiver did not take, and never to
@@ -102,7 +103,7 @@ RETURNING receiver, due_at, sent_at;
 -- name: is_woken
 -- A page of this key is on its way already, or left for its open incident, which is no less severe.
 SELECT EXISTS (SELECT FROM notification WHERE key = %(key)s AND receiver = %(receiver)s
-               AND page AND created_at > %(now)s - interval '5 minutes')
+               AND page AND happening = 'opened' AND created_at > %(now)s - interval '5 minutes')
     OR EXISTS (SELECT FROM incident i JOIN notification n ON n.incident_id = i.id
                WHERE i.key = %(key)s AND i.status <> 'resolved' AND i.severity <= %(severity)s
                  AND n.receiver = %(receiver)s AND n.page AND n.happening = 'opened'

@@ -173,6 +173,30 @@ def test_who_was_woken_a_moment_ago_is_not_woken_barely(keeping: House, clock: C
     assert keeping.hook.got == []
 
 
+def test_what_leaves_in_a_moment_stays_held_until_then(keeping: House, clock: Clock) -> None:
+    """Where the sender is asked for more first, a page is due later than it is looked at here."""
+    house = keeping
+    house.post(alert("Odd", severity="critical"))
+    house.run_triage()
+    house.sql("UPDATE notification SET due_at = now() + interval '1 s' WHERE page")
+    clock.now += DUE_AFTER + 0.1
+    page_barely(house.services)
+    assert len(house.services.keep.due()) == 1
+    with away(house):
+        page_barely(house.services)
+    assert house.hook.happenings() == ["opened"]
+
+
+def test_what_waits_for_the_end_of_a_window_is_let_go(keeping: House, clock: Clock) -> None:
+    house = keeping
+    house.post(alert("Odd", severity="critical"))
+    house.run_triage()
+    house.sql("UPDATE notification SET due_at = now() + interval '5 minutes' WHERE page")
+    clock.now += DUE_AFTER + 0.1
+    page_barely(house.services)
+    assert house.services.keep.due() == []
+
+
 def test_the_end_of_what_our_database_never_knew_is_told(keeping: House) -> None:
     house = keeping
     with away(house):

@@ -42,6 +42,23 @@ def test_a_bare_page_leaves_and_is_adopted(house: House, statement: str) -> None
     assert house.outcomes() == ["opened"]
 
 
+def test_an_end_that_was_told_a_moment_ago_keeps_no_page_back(house: House) -> None:
+    """It is a message of the same key too; only a page that woke somebody makes another useless."""
+    house.post(alert("DatabaseDown", severity="critical"))
+    house.settle()
+    house.post(alert("DatabaseDown", "resolved", severity="critical"))
+    house.settle()
+    assert house.pager.happenings() == ["opened", "resolved"]
+    long_ago = "UPDATE notification SET created_at = now() - interval '2 h'"
+    house.sql(f"{long_ago} WHERE happening = 'opened'")
+    house.post(alert("DatabaseDown", severity="critical"))
+    house.later(timedelta(seconds=2))
+    with locked(house, "SELECT FROM delivery FOR UPDATE"):
+        house.watch()
+        house.watch()
+        assert house.pager.happenings() == ["opened", "resolved", "opened"]
+
+
 def test_a_triage_that_is_only_slow_is_left_alone(house: House) -> None:
     house.post(alert("DatabaseDown", severity="critical"))
     house.later(timedelta(seconds=1.2))
