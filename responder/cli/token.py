@@ -27,7 +27,7 @@ from responder.domain.duration import parse_duration
 from responder.domain.ids import new_id
 from responder.domain.secret import SecretMissing
 from responder.pipeline.services import iso
-from responder.web.tokens import KeyFileWrong, TokenKeys, new_keys
+from responder.web.tokens import TokenKeys, new_keys
 
 
 @click.group()
@@ -80,7 +80,7 @@ def issue(name: str, role: str, lifetime: str, issuer: str, config: Path) -> Non
     try:
         text = TokenKeys(settings.token_keys).issue(name, role, now, duration, token_id)
         expires_at = now + duration
-    except (SecretMissing, KeyFileWrong) as missing:
+    except SecretMissing as missing:
         raise Refusal(f"{missing}; make a key with: responder token keys --out FILE") from None
     except OverflowError:
         raise click.BadParameter("is too long", param_hint="--for") from None

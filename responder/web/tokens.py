@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import current_app, g, request
 
 from responder.domain.actor import ROLES, Actor, ActorKind, may
-from responder.domain.secret import Secret
+from responder.domain.secret import Secret, SecretMissing
 from responder.pipeline.services import Services
 from responder.web.problems import Problem
 
@@ -28,8 +28,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class KeyFileWrong(Exception):
-    """A key file is not what `responder token keys` writes."""
+class KeyFileWrong(SecretMissing):
+    """A key file is not what `responder token keys` writes; it may be half written."""
 
 
 @dataclass(frozen=True)

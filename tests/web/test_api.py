@@ -166,6 +166,18 @@ def test_a_missing_key_file_is_503(client: FlaskClient, tokens: Tokens, key_file
     assert str(key_file) not in answer.get_data(as_text=True)
 
 
+@pytest.mark.parametrize(
+    "written", ['{"keys": [{"kid"', "[]", '{"keys": [{"kid": "a", "d": "c2hvcnQ"}]}']
+)
+def test_a_key_file_that_is_being_written_is_503(
+    client: FlaskClient, tokens: Tokens, key_file: Path, written: str
+) -> None:
+    key_file.write_text(written)
+    answer = client.get("/v1/incidents", headers=tokens["viewer"])
+    is_problem(answer, 503, "unavailable")
+    assert answer.headers["Retry-After"]
+
+
 @pytest.mark.parametrize("action", ["acknowledge", "resolve"])
 @pytest.mark.parametrize("role, status", [("viewer", 403), ("operator", 200), ("admin", 200)])
 def test_who_may_act(

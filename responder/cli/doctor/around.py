@@ -20,7 +20,7 @@ from responder.store import StoreAway
 from responder.store.migrations import same_server
 from responder.store.slots import Slots
 from responder.targets.rights import ask_rights
-from responder.web.tokens import KeyFileWrong, read_keys
+from responder.web.tokens import read_keys
 
 #: Longer than a web process waits for our database before it says that it is not ready.
 _DOOR_SECONDS = 4.0
@@ -64,7 +64,7 @@ def keys(settings: Settings) -> Iterator[Sign]:
             yield warn("keys", said, f"chmod 600 {place}")
     try:
         known = {key for text in settings.token_keys.values() for key in read_keys(text)}
-    except (SecretMissing, KeyFileWrong) as wrong:
+    except SecretMissing as wrong:
         yield bad("keys", f"no token is valid: {wrong}", "restore them, or: responder token keys")
     else:
         yield ok("keys", f"{some(len(known), 'key')} for tokens")
