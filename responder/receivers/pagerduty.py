@@ -58,12 +58,8 @@ class PagerDuty:
                 told = _errors(refused.answer).replace(routing_key, "[routing key]")
                 raise Undelivered(f"PagerDuty refuses the event: {told}", permanent=True) from None
             raise
-        if _read(answer).get("status") != "success":  # whoever answers 2xx, the event is not there
-            raise Undelivered(
-                "PagerDuty does not say success: something else answers",
-                permanent=False,
-                maybe=True,
-            )
+        if refusal := says_no(answer):
+            raise Undelivered(f"PagerDuty does not take it: {refusal}", permanent=False, maybe=True)
 
 
 def encode(message: Message, routing_key: str) -> bytes:
@@ -189,19 +185,30 @@ def _links(document: Mapping[str, Any]) -> dict[str, str]:
     return links(document.get("links"), MAX_LINKS)
 
 
+def says_no(answer: bytes) -> str:
+    """Why an answer 2xx is none: it is not JSON, so somebody else answers, or tells of an error."""
+    told = _read(answer)
+    if answer.strip() and told is None:
+        return "somebody else answers, without JSON"
+    if told and (told.keys() & {"error", "errors"} or told.get("status", "success") != "success"):
+        return _errors(answer)
+    return ""
+
+
 def _errors(answer: bytes) -> str:
     """What PagerDuty says is wrong, on one short line."""
-    told = _read(answer)
-    errors = told.get("errors") or told.get("message")
+    told = _read(answer) or {}
+    errors = told.get("errors") or told.get("message") or told.get("error")
     lines = errors if isinstance(errors, list) else [errors or "it does not say why"]
     return line("; ".join(line(each, 500) for each in lines[:20]), 500)
 
 
-def _read(answer: bytes) -> Mapping[str, Any]:
+def _read(answer: bytes) -> Mapping[str, Any] | None:
+    """None when it is no JSON."""
     try:
         return mapping(json.loads(answer))
     except (ValueError, RecursionError):
-        return {}
+        return None
 
 
 def _pick(plain: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from responder.outbound import Refused, Undelivered, get, post
 from responder.receivers.brief import brief
 from responder.receivers.brief.plain import plain
 from responder.receivers.brief.text import as_json, line, mapping, moment, records
+from responder.receivers.pagerduty import says_no
 
 #: PagerDuty does not say how long a note may be; this much is read.
 MAX_NOTE = 2_000
@@ -73,8 +74,9 @@ class _Api:
             answer = post(url, body, self._headers, now=self._now, timeout=self._left())
         except Refused as refused:
             raise self._explained(refused, incident) from None
-        if "note" not in _read(answer):  # whoever answers 2xx, the note is not there
-            raise Undelivered(f"PagerDuty shows no note on {incident}", permanent=False, maybe=True)
+        if refusal := says_no(answer):
+            told = f"PagerDuty did not write a note on {incident}: {refusal}"
+            raise Undelivered(told, permanent=False, maybe=True)
 
     def raised(self, message: Message) -> list[str]:
         """The incident with our key: an open one, else one that was not over before ours began."""
