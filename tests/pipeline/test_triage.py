@@ -101,7 +101,8 @@ def test_one_malformed_alert_does_not_hurt_its_neighbours(house: House) -> None:
 
 
 def test_two_severity_labels_are_one_incident_that_rises_and_pages_once(house: House) -> None:
-    take(house, alert(STUCK, severity="warning"), alert(STUCK, severity="critical"))
+    take(house, alert(STUCK, severity="warning"))
+    take(house, alert(STUCK, severity="critical"))
     incident = house.incident()
     assert (incident.severity, incident.declared_severity) == ("P0", "P0")
     assert house.outcomes() == ["opened", "joined"]
@@ -110,6 +111,13 @@ def test_two_severity_labels_are_one_incident_that_rises_and_pages_once(house: H
     house.later(MINUTE)
     house.settle()
     assert house.pager.happenings() == ["opened"]
+
+
+def test_of_two_severities_in_one_delivery_the_graver_opens(house: House) -> None:
+    take(house, alert(STUCK, severity="warning"), alert(STUCK, severity="critical"))
+    assert house.incident().severity == "P0"
+    assert house.outcomes() == ["opened", "joined"]
+    assert trail(house, "severity", "page") == [("page", "due")]
 
 
 @pytest.mark.parametrize("severities", [("critical", "warning"), ("warning", "info"), ("P1", "P2")])
