@@ -17,7 +17,14 @@ from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
 from responder.store.migrations import migrate
 
-pytest_plugins = ["tests.shop", "tests.house", "tests.site", "tests.stand_in", "tests.outside"]
+pytest_plugins = [
+    "tests.shop",
+    "tests.house",
+    "tests.site",
+    "tests.stand_in",
+    "tests.outside",
+    "tests.ladder",
+]
 
 _numbers = count(1)
 

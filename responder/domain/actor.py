@@ -27,3 +27,5 @@ def may(role: str, needed: str) -> bool:
 
 
 RESPONDER = Actor(ActorKind.RESPONDER, "responder")
+#: A time that was set has come.
+TIMER = Actor(ActorKind.SYSTEM, "timer")

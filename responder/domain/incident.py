@@ -103,6 +103,10 @@ def _bounded(key: str) -> str:
     return f"{key[:200]}... sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def dedup_key(key: str) -> str:
-    """The pager's key of an incident, fixed for ever: `responder-` and 32 hex digits."""
-    return "responder-" + hashlib.sha256(key.encode()).hexdigest()[:32]
+def dedup_key(key: str, round: int = 0) -> str:
+    """The pager's key of an incident, fixed for ever: `responder-` and 32 hex digits.
+
+    round: behind it stands `-r<n>` when people are woken again, since the same key wakes nobody.
+    """
+    again = f"-r{round}" if round else ""
+    return "responder-" + hashlib.sha256(key.encode()).hexdigest()[:32] + again

@@ -6,6 +6,7 @@ from datetime import timedelta
 from re import Pattern
 
 from responder.domain.decision import Autonomy
+from responder.domain.hours import Hours
 from responder.domain.matcher import Matcher
 from responder.domain.secret import Secret
 from responder.domain.severity import Severity
@@ -87,6 +88,7 @@ class Receiver:
     """Where messages go; `url` is plain, a URL that holds a secret (Slack's) is in `secret`.
 
     per_minute: messages; fallback: the receiver that is woken when this one does not take a page.
+    escalates: it has an escalation policy of its own, so it is told of an incident once.
     user, sender, to, security: of e-mail; `sender` also says who writes PagerDuty's notes.
     """
 
@@ -96,6 +98,7 @@ class Receiver:
     secret: Secret | None = None
     per_minute: int = 20
     fallback: str = ""
+    escalates: bool = False
     user: str = ""
     sender: str = ""
     to: Sequence[str] = ()
@@ -110,6 +113,41 @@ class Route:
     matches: Sequence[Matcher] = ()
     severities: Sequence[Severity] = tuple(Severity)
     page: bool = False
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A person or team beyond on-call; `title` is what people read.
+
+    hours: None is day and night. rules: of whose incidents they hear together with on-call.
+    """
+
+    name: str
+    title: str
+    receivers: Sequence[str]
+    hours: Hours | None = None
+    rules: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """A rung of the escalation path: who is told of incidents of `severities` that nobody takes."""
+
+    level: int
+    receivers: Sequence[str] = ()
+    contacts: Sequence[str] = ()
+    severities: Sequence[Severity] = tuple(Severity)
+
+
+@dataclass(frozen=True)
+class AckFor:
+    """For how long an acknowledgement holds without a note or a fix; below P1 it does not end."""
+
+    P0: timedelta = timedelta(minutes=30)
+    P1: timedelta = timedelta(hours=2)
+
+    def of(self, severity: Severity) -> timedelta | None:
+        return {Severity.P0: self.P0, Severity.P1: self.P1}.get(severity)
 
 
 @dataclass(frozen=True)
@@ -132,6 +170,7 @@ class Settings:
     """The whole of responder.toml.
 
     last_resort: receivers of pages when our database is away; None: those that would page.
+    business_hours: of contacts that keep them, and of what waits for the next business day.
     """
 
     database: Secret
@@ -147,6 +186,10 @@ class Settings:
     targets: Mapping[str, Target] = field(default_factory=dict)
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
     routes: Sequence[Route] = ()
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
+    levels: Sequence[Level] = ()
+    business_hours: Hours = field(default_factory=Hours)
+    ack_for: AckFor = AckFor()
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     last_resort: Sequence[str] | None = None
     dead_man: DeadMan | None = None

@@ -14,8 +14,8 @@ from responder.domain.notification import Happening, Message
 from responder.outbound import Undelivered
 from responder.pipeline.document import bare_document
 from responder.pipeline.keep import Bare, Hold, Page, Sent
-from responder.pipeline.notify import is_from_pagerduty, pagers
 from responder.pipeline.services import Services
+from responder.pipeline.whom import About, is_from_pagerduty, on_call, receivers_of
 from responder.store import SILENCE, StoreAway, Transaction
 
 TIMEOUT = 0.9
@@ -54,7 +54,9 @@ def _last_resort(services: Services, page: Page) -> Sequence[str]:
         return ()
     if services.settings.last_resort is not None:
         return services.settings.last_resort
-    return pagers(services, page.alert.source, page.alert.labels, page.identity.severity)
+    alert, identity = page.alert, page.identity
+    about = About(alert.source, alert.labels, identity.severity, identity.rule)
+    return receivers_of(on_call(services, about, page.at))
 
 
 def _safe(services: Services, holds: Sequence[Hold]) -> list[Hold] | None:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from responder.domain.actor import Actor, may
 from responder.domain.incident import Incident, IncidentStatus, Stage
+from responder.pipeline import climbing
 from responder.pipeline.fix import change_of, intend
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge
@@ -129,7 +130,8 @@ def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role
     if incident.stage == Stage.DIAGNOSE:
         tx.run("drop_timer", id=incident.id, whats=("look_again",))
     started = incident_from_row(tx.one("start_walk", id=incident.id, stage=Stage.FIX))
-    record(tx, started, "stage", actor, before=incident.stage, after=started.stage)
+    told = {} if asked.dry_run else climbing.heard_of(services, tx, incident)
+    record(tx, started, "stage", actor, before=incident.stage, after=started.stage, **told)
     enqueue_walk(tx, started)
     return fix_id
 

@@ -12,6 +12,7 @@ from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.domain.matcher import first_failed, parse_matcher
 from responder.domain.notification import Happening
 from responder.domain.severity import Severity
+from responder.pipeline import climbing
 from responder.pipeline.diagnose import UNASKABLE
 from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.notify import page, tell
@@ -26,8 +27,6 @@ from responder.store.incidents import incident_from_row
 BREAKER_LIMIT = 2
 #: Fixes of one rule in one hour.
 HOURLY_LIMIT = 5
-#: How long a P2 that was handed over or proposed waits for somebody before it pages.
-UNATTENDED = timedelta(hours=1)
 #: What wakes people at P2 too: a fix that went wrong.
 _PAGING = frozenset({Reason.FIX_FAILED, Reason.NOT_VERIFIED, Reason.UNKNOWN})
 
@@ -184,12 +183,12 @@ def hand_to_people(
     tell(services, tx, incident, Happening.UPDATED)
     if incident.status == IncidentStatus.RESOLVED:
         return  # it is over, or goes on under a newer one
-    if incident.severity != Severity.P2:
-        return  # P0 and P1 woke them when they were opened, P3 waits for the morning
-    if decision.reason in _PAGING:
+    if incident.severity.pages:
+        return  # it woke them when it was opened
+    if incident.severity == Severity.P2 and decision.reason in _PAGING:
         page(services, tx, incident, tx.now, decision.reason)
-    elif incident.paged_at is None:
-        tx.run("set_timer", id=incident.id, what="unattended", due_at=tx.now + UNATTENDED)
+    elif incident.status == IncidentStatus.OPEN:
+        climbing.await_people(services, tx, incident)
 
 
 def _wait(tx: Transaction, incident: Incident, duration: timedelta) -> Incident:

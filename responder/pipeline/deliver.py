@@ -12,9 +12,9 @@ from responder.domain.notification import Happening, Message
 from responder.log import about
 from responder.outbound import Undelivered
 from responder.pipeline.document import document
-from responder.pipeline.notify import is_from_pagerduty
 from responder.pipeline.services import Services, record
 from responder.pipeline.storm import summarise
+from responder.pipeline.whom import is_from_pagerduty
 from responder.store import StoreAway, Transaction
 from responder.store.incidents import incident_from_row
 
@@ -101,7 +101,7 @@ def _hand_over(services: Services, row: Mapping[str, Any], told: Any, now: Any) 
     message = Message(
         str(row["id"]),
         Happening(row["happening"]),
-        dedup_key(row["key"]),
+        dedup_key(row["key"], row["round"]),
         told,
         repeated=row["repeated"],
     )

@@ -40,7 +40,7 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
         "decision": decision and _decision(decision),
         "fixes": [told_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
         "options": _options(rule, row["findings"], decision),
-        "escalation": {"level": 1, "next_at": None, "contacts": []},
+        "escalation": _escalation(tx.one("escalation", id=incident_id)),
         "notes": [
             {"at": iso(note["at"]), "actor": note["actor"], "text": note["body"]}
             for note in tx.all("incident_notes", id=incident_id)
@@ -75,7 +75,7 @@ def bare_document(services: Services, alert: Alert, identity: Identity, at: str)
         "decision": None,
         "fixes": [],
         "options": [],
-        "escalation": {"level": 1, "next_at": None, "contacts": []},
+        "escalation": {"level": 1, "next_at": None, "contacts": [], "sentence": ""},
         "notes": [],
         "links": {"self": f"{services.settings.public_url}/v1/incidents", **alert.links},
     }
@@ -197,6 +197,11 @@ def _why_not(name: str, offered: Sequence[str], decision: Mapping[str, Any] | No
     if decision["option"] == name or decision["action"] == "hand_over":
         return str(decision["reason"])
     return "not_automatic" if decision["action"] == "fix" else str(decision["reason"])
+
+
+def _escalation(row: Mapping[str, Any]) -> dict[str, Any]:
+    told = {name: row[name] for name in ("level", "contacts", "sentence")}
+    return {**told, "next_at": iso(row["next_at"])}
 
 
 def _notification(row: Mapping[str, Any]) -> dict[str, Any]:

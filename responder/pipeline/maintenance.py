@@ -115,7 +115,9 @@ def _release_pages(tx: Transaction, planned: datetime) -> None:
     """Pages that waited for that end leave now, or when the next window lets them."""
     for waiting in tx.all("postponed_pages", planned=planned):
         resumes = paging_resumes(tx, waiting["labels"] or {})
-        tx.run("page_at", id=waiting["id"], due_at=resumes or tx.now)
+        due_at = resumes or tx.now
+        tx.run("page_at", id=waiting["id"], due_at=due_at)
+        tx.run("shift_climb", id=waiting["incident_id"], planned=planned, due_at=due_at)
 
 
 def paging_resumes(tx: Transaction, labels: Mapping[str, str]) -> datetime | None:

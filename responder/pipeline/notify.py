@@ -1,16 +1,23 @@
 """Messages are rows with a due time, written in the transaction of what they tell."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from responder.domain.alert import Alert
 from responder.domain.incident import Incident
-from responder.domain.matcher import first_failed
 from responder.domain.notification import Happening
-from responder.domain.severity import Severity
+from responder.pipeline import climbing
 from responder.pipeline.maintenance import paging_resumes
-from responder.pipeline.services import Services, record
+from responder.pipeline.services import Services, iso, record
+from responder.pipeline.whom import (
+    About,
+    about_incident,
+    is_pagerduty,
+    on_call,
+    receivers_of,
+    routed,
+)
 from responder.runbook.catalogue import Identity
 from responder.store import Transaction
 
@@ -20,8 +27,17 @@ def tell(services: Services, tx: Transaction, incident: Incident, happening: Hap
     if happening in (Happening.ACKNOWLEDGED, Happening.RESOLVED):
         _let_sleep(tx, incident)
         for row in tx.all("woken_receivers", incident_id=incident.id):
-            _write(services, tx, incident, row["receiver"], happening, page=True, due_at=tx.now)
-    for receiver, page in _routed(services, incident.labels, incident.severity):
+            _write(
+                services,
+                tx,
+                incident,
+                row["receiver"],
+                happening,
+                page=True,
+                due_at=tx.now,
+                round=row["round"],
+            )
+    for receiver, page in routed(services, incident.labels, incident.severity):
         if not page:  # a second trigger would not replace the first one's details
             _write(services, tx, incident, receiver, happening, page=False, due_at=tx.now)
 
@@ -47,7 +63,8 @@ def page(
     resumes = paging_resumes(tx, incident.labels)
     if resumes is not None:
         due_at = max(due_at, resumes)
-    wanted = pagers(services, incident.source, incident.labels, incident.severity)
+    people = on_call(services, about_incident(incident), tx.now)
+    wanted = receivers_of(people)
     adopted = tx.all("adopt_bare_pages", key=incident.key, incident_id=incident.id)
     known = {row["receiver"] for row in adopted}
     woken = {row["receiver"] for row in tx.all("woken_receivers", incident_id=incident.id)}
@@ -56,6 +73,7 @@ def page(
             continue
         _write(services, tx, incident, receiver, Happening.OPENED, page=True, due_at=due_at)
     tx.run("set_paged", id=incident.id)
+    next_at = climbing.begin(services, tx, incident, people, due_at)
     record(
         tx,
         incident,
@@ -64,7 +82,8 @@ def page(
         why=why,
         receivers=wanted,
         adopted=sorted(known),
-        window_until=resumes and resumes.isoformat(),
+        window_until=iso(resumes),
+        next_at=iso(next_at),
     )
 
 
@@ -78,7 +97,8 @@ def bare_page(
     """Wake people for an alert whose incident could not be made; triage adopts the rows later."""
     tx.run("lock_page", key=identity.key)
     due_at = paging_resumes(tx, alert.labels) or tx.now
-    for receiver in pagers(services, alert.source, alert.labels, identity.severity):
+    about = About(alert.source, alert.labels, identity.severity, identity.rule)
+    for receiver in receivers_of(on_call(services, about, tx.now)):
         woken = tx.one("is_woken", key=identity.key, receiver=receiver, severity=identity.severity)
         if not woken["there"]:
             _insert(
@@ -108,41 +128,38 @@ def bare_resolve(services: Services, tx: Transaction, key: str) -> None:
         )
 
 
-def pagers(
-    services: Services, source: str, labels: Mapping[str, str], severity: Severity
-) -> list[str]:
-    """Who is woken for it; what came from PagerDuty has woken people there already."""
-    from_pagerduty = is_from_pagerduty(services, source)
-    return [
-        receiver
-        for receiver, wakes in _routed(services, labels, severity)
-        if wakes
-        and not (from_pagerduty and services.settings.receivers[receiver].type == "pagerduty")
-    ]
+def wake(services: Services, tx: Transaction, incident: Incident, receivers: list[str]) -> None:
+    """Wake people beyond the first page, at once; whom a key has woken before gets another one."""
+    tx.run("lock_page", key=incident.key)
+    woken = {row["receiver"]: row["round"] for row in tx.all("last_rounds", id=incident.id)}
+    for receiver in receivers:
+        again = is_pagerduty(services, receiver) and receiver in woken
+        _write(
+            services,
+            tx,
+            incident,
+            receiver,
+            Happening.OPENED,
+            page=True,
+            due_at=tx.now,
+            round=woken[receiver] + 1 if again else 0,
+            beyond=True,
+        )
+    tx.run("set_paged", id=incident.id)
 
 
-def is_from_pagerduty(services: Services, source: str) -> bool:
-    configured = services.settings.sources.get(source)
-    return configured is not None and configured.type == "pagerduty"
+def tell_quietly(
+    services: Services, tx: Transaction, incident: Incident, receivers: list[str]
+) -> None:
+    """Tell people of it without waking them."""
+    for receiver in receivers:
+        _write(services, tx, incident, receiver, Happening.UPDATED, page=False, due_at=tx.now)
 
 
 def _let_sleep(tx: Transaction, incident: Incident) -> None:
     """A page that waits for the end of its flap window is not needed any more."""
     for row in tx.all("supersede_pages", incident_id=incident.id):
         record(tx, incident, "notification", before="due", after="superseded", **row)
-
-
-def _routed(
-    services: Services, labels: Mapping[str, str], severity: Severity
-) -> Iterator[tuple[str, bool]]:
-    """Each receiver once, with whether it wakes people."""
-    seen: set[str] = set()
-    for route in services.settings.routes:
-        if severity in route.severities and first_failed(route.matches, labels) is None:
-            for receiver in route.receivers:
-                if receiver not in seen:
-                    seen.add(receiver)
-                    yield receiver, route.page
 
 
 def _write(
@@ -153,7 +170,10 @@ def _write(
     happening: Happening,
     page: bool,
     due_at: datetime,
+    round: int = 0,
+    beyond: bool = False,
 ) -> None:
+    """round: of the pager's key; beyond: a page after the first, for nobody once it is taken."""
     waiting = tx.maybe(
         "waiting_update",
         incident_id=incident.id,
@@ -161,11 +181,11 @@ def _write(
         happening=happening,
         page=page,
         due_at=due_at,
+        round=round,
     )
     if waiting is None:
-        _insert(
-            services, tx, incident.key, receiver, happening, page, due_at, incident_id=incident.id
-        )
+        more = {"incident_id": incident.id, "round": round, "beyond": beyond}
+        _insert(services, tx, incident.key, receiver, happening, page, due_at, **more)
 
 
 def _insert(
@@ -178,7 +198,7 @@ def _insert(
     due_at: datetime,
     **columns: Any,
 ) -> None:
-    defaults: Mapping[str, Any] = {"incident_id": None, "document": {}}
+    defaults: Mapping[str, Any] = {"incident_id": None, "document": {}, "round": 0, "beyond": False}
     tx.run(
         "insert_notification",
         id=services.new_id(),

@@ -7,6 +7,7 @@ from responder.domain.actor import Actor, ActorKind
 from responder.domain.alert import Did, Echo
 from responder.domain.incident import Incident, ResolvedBy
 from responder.domain.notification import Happening
+from responder.pipeline import climbing
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import resolve
@@ -30,8 +31,11 @@ def _acknowledge(services: Services, tx: Transaction, incident: Incident, actor:
     changed = tx.maybe("acknowledge_incident", id=incident.id, actor=actor.name)
     if changed is not None:
         after = incident_from_row(changed)
-        record(tx, after, "status", actor, before=incident.status, after=after.status)
+        told = climbing.heard_of(services, tx, after)
+        record(tx, after, "status", actor, before=incident.status, after=after.status, **told)
         tell(services, tx, after, Happening.ACKNOWLEDGED)
+    elif told := climbing.heard_of(services, tx, incident):
+        record(tx, incident, "acknowledgement", actor, after="renewed", **told)
 
 
 def hear(services: Services, tx: Transaction, source: str, echo: Echo) -> None:
@@ -61,7 +65,8 @@ def note(services: Services, incident_id: UUID, actor: Actor, text: str) -> bool
         tx.run("insert_note", id=note_id, incident_id=incident_id, actor=actor.name, body=text)
         # The text may be personal data, which must not be in what is never changed.
         digest = hashlib.sha256(text.encode()).hexdigest()
-        record(tx, incident, "note", actor, after="written", note=str(note_id), sha256=digest)
+        told = {"note": str(note_id), "sha256": digest, **climbing.heard_of(services, tx, incident)}
+        record(tx, incident, "note", actor, after="written", **told)
         tell(services, tx, incident, Happening.UPDATED)
     return True
 

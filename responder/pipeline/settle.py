@@ -14,6 +14,7 @@ from responder.domain.decision import SENTENCES, Action, Decision, Reason
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import Incident, Stage
 from responder.domain.notification import Happening
+from responder.pipeline import climbing
 from responder.pipeline.decide import gather_facts, hand_to_people, store_decision
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, move, record
@@ -42,7 +43,7 @@ def committed(incident: Incident, services: Services, fix_id: UUID) -> Incident:
         if row is not None:
             fix_event(tx, incident, row, FixStatus.RECORDED, FixStatus.COMMITTED)
         tx.run("forget_answers", target=incident.target)
-        tx.run("drop_timer", id=incident.id, whats=("unattended",))
+        climbing.fixed(services, tx, incident)
         after = move(tx, incident, "advance", next=Stage.VERIFY)
         tell(services, tx, after, Happening.UPDATED)
     return after

@@ -53,6 +53,8 @@ def _replace(services: Services, tx: Transaction, receiver: str, page: bool, lef
         page=page,
         document=document,
         due_at=tx.now,
+        round=0,
+        beyond=False,
     )
     replaced = tx.run("replace_by_summary", ids=ids, summary_id=summary_id)
     tx.record(

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from responder.domain.actor import Actor, ActorKind
+from responder.domain.actor import TIMER
 from responder.domain.incident import Incident, IncidentStatus, ResolvedBy, Stage
 from responder.log import about
+from responder.pipeline.escalate import climb, lapse
 from responder.pipeline.notify import page
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
@@ -16,7 +17,6 @@ from responder.store.incidents import incident_from_row, lock_incident
 
 #: How soon a timer comes again whose effect failed, or whose process died.
 LEASE = timedelta(seconds=15)
-_SYSTEM = Actor(ActorKind.SYSTEM, "timer")
 
 
 def fire_timers(services: Services) -> None:
@@ -52,12 +52,6 @@ def _look_again(services: Services, tx: Transaction, incident: Incident) -> None
         _go_on(services, tx, incident)
 
 
-def _unattended(services: Services, tx: Transaction, incident: Incident) -> None:
-    """Nobody took what was handed over: people are woken."""
-    if incident.status == IncidentStatus.OPEN:
-        page(services, tx, incident, tx.now, "nobody took what was handed over")
-
-
 def _quiet(services: Services, tx: Transaction, incident: Incident) -> None:
     """No notice for long enough: over, where the sender never says so; else looked at later."""
     limit = services.settings.resolve_after_quiet
@@ -66,7 +60,7 @@ def _quiet(services: Services, tx: Transaction, incident: Incident) -> None:
     seen = tx.one("incident", id=incident.id)["seen_at"]
     if limit is not None and seen + limit <= tx.now:
         details = {"quiet_since": seen.isoformat()}
-        resolve(services, tx, incident, ResolvedBy.QUIET, _SYSTEM, details)
+        resolve(services, tx, incident, ResolvedBy.QUIET, TIMER, details)
         return
     due = seen + limit if limit is not None else tx.now + STILL_THERE
     tx.run("set_timer", id=incident.id, what="quiet", due_at=due)
@@ -77,21 +71,23 @@ def _reopen(services: Services, tx: Transaction, incident: Incident) -> None:
     if incident.status != IncidentStatus.RESOLVED:
         return
     if tx.one("firing_conditions", id=incident.id)["firing"]:
-        reopened = reopen(services, tx, incident, _SYSTEM, "it is still firing")
+        reopened = reopen(services, tx, incident, TIMER, "it is still firing")
         if reopened.status == IncidentStatus.RESOLVED:
             return  # a newer incident of the key is open
         if reopened.severity.pages:
             page(services, tx, reopened, tx.now, "it is still firing")
         nudge(tx, reopened)
     else:
-        record(tx, incident, "suppressed", _SYSTEM, after="over")
+        record(tx, incident, "suppressed", TIMER, after="over")
 
 
 _EFFECTS: Mapping[str, Callable[[Services, Transaction, Incident], None]] = {
     "verify": _go_on,
     "look_again": _look_again,
     "settle": _go_on,
-    "unattended": _unattended,
+    "escalate": climb,
+    "acknowledged": lapse,
+    "unattended": climb,  # as the release before this one calls it
     "quiet": _quiet,
     "reopen": _reopen,
 }

@@ -6,6 +6,7 @@ from typing import Any
 from responder.domain.actor import RESPONDER, Actor
 from responder.domain.incident import Incident, ResolvedBy, Stage
 from responder.domain.notification import Happening
+from responder.pipeline import climbing
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, record
 from responder.store import Transaction
@@ -15,7 +16,7 @@ from responder.store.jobs import WALK, enqueue
 #: Stages that a notice may cut short: nothing was changed on the target and nothing is verified.
 FREE = (Stage.TRIAGE, Stage.DIAGNOSE, Stage.PLAN, Stage.WATCH, Stage.DONE)
 #: Timers that belong to the state that a new walk or the end leaves behind.
-PASSING = ("look_again", "settle", "unattended", "quiet")
+PASSING = ("look_again", "settle", "quiet")
 
 
 def enqueue_walk(tx: Transaction, incident: Incident) -> None:
@@ -60,6 +61,7 @@ def resolve(
         resolved_by=by,
         **(details or {}),
     )
+    climbing.stop(tx, resolved)
     tell(services, tx, resolved, Happening.RESOLVED)
     if resolved.walking or resolved.stage not in FREE:
         return resolved
@@ -83,5 +85,6 @@ def reopen(
         return incident
     reopened = incident_from_row(row)
     record(tx, reopened, "status", actor, before=incident.status, after=reopened.status, why=why)
+    tx.run("forget_escalation", id=incident.id)
     tell(services, tx, reopened, Happening.OPENED)
     return reopened

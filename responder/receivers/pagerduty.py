@@ -13,6 +13,7 @@ from responder.receivers.brief import (
     STILL_LOOKING,
     causes_of,
     decided_of,
+    escalated_of,
     severity_of,
     summary,
     title_of,
@@ -158,6 +159,7 @@ def _readable(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "cause": [finding.get("summary") for finding in findings],
         "decision": mapping(document.get("decision")).get("sentence"),
+        "escalation": escalated_of(document),
         "options": [
             _pick(option, "name", "title", "allowed", "why_not", "caution", "run")
             for option in records(document.get("options"))

@@ -11,9 +11,11 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow.exceptions import SCHEMA
 
+from responder.domain.hours import Hours
 from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Receiver, Route, Settings
 from responder.domain.signing import sign
+from responder.settings.levels import join
 from responder.settings.mentions import mistaken_mentions
 from responder.settings.receivers import RECEIVER_TYPES
 from responder.settings.schema import FileKeys
@@ -79,9 +81,18 @@ def read(text: str, origin: str) -> Settings:
         mistakes = [*_lines(error.messages), *mistakes]
     if mistakes:
         raise SettingsWrong(origin, mistakes) from None
-    routes = loaded.pop("routes", ()) or _default_routes(loaded.get("receivers", {}))
+    receivers = loaded.pop("receivers", {})
+    routes = loaded.pop("routes", ()) or _default_routes(receivers)
     last_resort = loaded.pop("last_resort", {}).get("receivers")
-    return Settings(**loaded, routes=routes, last_resort=last_resort)
+    written = loaded.pop("contacts", {}).values()
+    contacts, mailed = join(written, receivers, loaded.get("business_hours", Hours()))
+    return Settings(
+        **loaded,
+        receivers={**receivers, **mailed},
+        contacts=contacts,
+        routes=routes,
+        last_resort=last_resort,
+    )
 
 
 def _lines(found: Any, key: str = "") -> Iterator[str]:
@@ -154,6 +165,8 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:
         found.append((f"targets.{name}.reading", target.reading))
         found.append((f"targets.{name}.writing", target.writing))
     for name, receiver in settings.receivers.items():
+        if name.startswith("contacts."):
+            continue  # its password is that of the receiver whose server it uses
         key = _SECRET_KEYS.get(receiver.type, "secret")
         found.append((f"receivers.{name}.{key}", receiver.secret))
     if settings.dead_man is not None:

@@ -1,10 +1,12 @@
-"""Where the file names its own receivers: each must be there and able to do what is asked of it.
+"""Where the file names its own receivers and contacts: each must be there and fit for it.
 
 It looks at the text as it is written: a receiver with a mistake in it is still no unknown one.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from responder.settings.levels import mistaken_levels
 
 #: The way to a key: names, and places in lists.
 Way = tuple[str | int, ...]
@@ -23,6 +25,9 @@ def mistaken_mentions(written: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
         elif wakes and _if_is(dict, known[name]).get("type") in WAKES_NOBODY:
             yield way, f"{name!r} wakes nobody: it writes notes for those who are awake"
     yield from _circles(known)
+    yield from _contacts(written, known)
+    for place, why in mistaken_levels(written.get("levels")):
+        yield ("levels", place, "level"), why
 
 
 def _mentions(
@@ -34,12 +39,33 @@ def _mentions(
         wakes = _if_is(dict, route).get("page") is True
         for at, name in enumerate(names):
             yield ("routes", index, "receivers", at), name, wakes
+    for index, level in enumerate(_if_is(list, written.get("levels"))):
+        for at, name in enumerate(_if_is(list, _if_is(dict, level).get("receivers"))):
+            yield ("levels", index, "receivers", at), name, True
+    for contact, keys in _if_is(dict, written.get("contacts")).items():
+        for at, name in enumerate(_if_is(list, _if_is(dict, keys).get("receivers"))):
+            yield ("contacts", contact, "receivers", at), name, True
     resort = _if_is(list, _if_is(dict, written.get("last_resort")).get("receivers"))
     for at, name in enumerate(resort):
         yield ("last_resort", "receivers", at), name, True
     for name, receiver in known.items():
         if "fallback" in _if_is(dict, receiver):
             yield ("receivers", name, "fallback"), receiver["fallback"], True
+
+
+def _contacts(written: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
+    """Contacts that are not there, and addresses that no server sends to."""
+    contacts = _if_is(dict, written.get("contacts"))
+    for index, level in enumerate(_if_is(list, written.get("levels"))):
+        for at, name in enumerate(_if_is(list, _if_is(dict, level).get("contacts"))):
+            if isinstance(name, str) and name not in contacts:
+                why = f"there is no contact {name!r}; known are {', '.join(contacts) or 'none'}"
+                yield ("levels", index, "contacts", at), why
+    if not any(_if_is(dict, each).get("type") == "email" for each in known.values()):
+        for name, keys in contacts.items():
+            if "email" in _if_is(dict, keys):
+                why = "needs a receiver of type email, whose server sends to this address"
+                yield ("contacts", name, "email"), why
 
 
 def _circles(known: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:

@@ -14,6 +14,7 @@ from responder.settings.values import (
     read_filled_text,
     read_secret,
     read_server,
+    read_switch,
     read_text,
     read_url,
 )
@@ -30,9 +31,11 @@ class WakingKeys(ReceiverKeys):
     """Receivers that can wake somebody."""
 
     fallback = Value(read_text)
+    escalates = Value(read_switch)
 
 
 class PagerdutyKeys(WakingKeys):
+    escalates = Value(read_switch, load_default=True)
     routing_key = Value(read_secret, required=True, attribute="secret")
     url = Value(read_base_url, load_default="https://events.pagerduty.com")
     per_minute = Value(read_count, load_default=100)

@@ -12,6 +12,13 @@ from responder.domain.secret import Secret
 from responder.domain.settings import DeadMan, Receiver, Route, RuleSettings, Source, Target
 from responder.domain.severity import Severity
 from responder.settings.fields import FILLED, ByType, Items, Keys, Named, Table, Value
+from responder.settings.levels import (
+    AckForKeys,
+    BusinessHoursKeys,
+    ContactKeys,
+    LevelKeys,
+    WrittenContact,
+)
 from responder.settings.receivers import RECEIVERS
 from responder.settings.sources import SOURCES
 from responder.settings.values import (
@@ -92,6 +99,10 @@ class FileKeys(Keys):
     targets = Named(Table(TargetKeys), make=Target)
     receivers = Named(ByType(RECEIVERS), make=Receiver)
     routes = Items(Table(RouteKeys))
+    contacts = Named(Table(ContactKeys), make=WrittenContact)
+    levels = Items(Table(LevelKeys))
+    business_hours = Table(BusinessHoursKeys)
+    ack_for = Table(AckForKeys)
     last_resort = Table(LastResortKeys)
     dead_man = Table(DeadManKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, time, timedelta, tzinfo
 from typing import TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from responder.domain.duration import parse_duration
 from responder.domain.matcher import Matcher, parse_matcher
@@ -16,6 +17,8 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIMES = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d|24:00)")
 MAX_PORT = 65_535
 MAX_WAIT = timedelta(seconds=30)
 
@@ -99,6 +102,45 @@ def read_waiting(value: object) -> timedelta:
     if duration > MAX_WAIT:
         raise ValueError("must be at most 30s")
     return duration
+
+
+def read_level(value: object) -> int:
+    """Which number it must be, its place in the list says."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("must be a whole number, without quotes")
+    return value
+
+
+def read_days(value: object) -> tuple[int, ...]:
+    """Days of the week, 0 is Monday."""
+    if not isinstance(value, list) or not value:
+        raise ValueError('must be a list of days such as ["mon", "tue"], not empty')
+    named = [str(each).strip().lower() for each in value]
+    if unknown := [repr(each) for each in named if each not in _DAYS]:
+        raise ValueError(f"{', '.join(unknown)} is no day; write {', '.join(_DAYS)}")
+    return tuple(sorted({_DAYS.index(each) for each in named}))
+
+
+def read_times(value: object) -> tuple[time, time]:
+    """From when to when; "24:00" is the end of the day."""
+    found = _TIMES.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError('must be like "09:00-17:00"')
+    opens, closes = found.groups()
+    return time.fromisoformat(opens), time.fromisoformat(closes.replace("24:", "00:"))
+
+
+def read_time_zone(value: object) -> tzinfo:
+    """The rules of a place, not an offset: that changes twice a year."""
+    name = read_filled_text(value)
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"{name!r} is no time zone known here; write one such as Europe/Berlin"
+        ) from None
 
 
 def read_header(value: object) -> str:

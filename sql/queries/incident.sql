@@ -128,7 +128,9 @@ WHERE id = %(id)s;
 -- name: forgotten_walks
 -- Incidents that should be walking and have no live job: what a crash between two systems could leave.
 SELECT i.id, i.severity FROM incident i
-WHERE i.stage <> 'done' AND (i.walking OR NOT EXISTS (SELECT FROM timer t WHERE t.incident_id = i.id))
+WHERE i.stage <> 'done' AND (i.walking OR NOT EXISTS (
+      SELECT FROM timer t
+      WHERE t.incident_id = i.id AND t.what NOT IN ('escalate', 'acknowledged', 'unattended')))
   AND NOT EXISTS (
       SELECT FROM responder_jobs.procrastinate_jobs j
       WHERE j.task_name = 'walk' AND j.status IN ('todo', 'doing') AND j.args ->> 'incident' = i.id::text)
@@ -177,12 +179,12 @@ ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
 DELETE FROM timer WHERE incident_id = %(id)s AND what = ANY(%(whats)s);
 
 -- name: lease_timer
--- The next one that is due; incidents that are walking wait for the end of their walk.
+-- The next one that is due; incidents that are walking wait for the end of their walk, people do not.
 UPDATE timer SET due_at = %(now)s + %(lease)s::interval
 WHERE (incident_id, what) = (
     SELECT t.incident_id, t.what
     FROM timer t JOIN incident i ON i.id = t.incident_id
-    WHERE t.due_at <= %(now)s AND (NOT i.walking OR t.what = 'unattended')
+    WHERE t.due_at <= %(now)s AND (NOT i.walking OR t.what IN ('escalate', 'acknowledged', 'unattended'))
     ORDER BY t.due_at
     LIMIT 1
     FOR UPDATE OF t SKIP LOCKED)

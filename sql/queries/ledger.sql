@@ -12,7 +12,9 @@ SELECT
      WHERE i.stage = 'done' AND i.status <> 'resolved') AS incidents_lost,
     (SELECT count(*) FROM incident i
      WHERE i.stage <> 'done'
-       AND NOT EXISTS (SELECT FROM timer t WHERE t.incident_id = i.id)
+       AND NOT EXISTS (
+           SELECT FROM timer t
+           WHERE t.incident_id = i.id AND t.what NOT IN ('escalate', 'acknowledged', 'unattended'))
        AND NOT EXISTS (
            SELECT FROM responder_jobs.procrastinate_jobs j
            WHERE j.task_name = 'walk' AND j.status IN ('todo', 'doing')
@@ -38,7 +40,9 @@ SELECT %(now)s::timestamptz AS now,
         LIMIT 1000) d) AS untriaged,
     (SELECT count(*) FROM incident i
      WHERE i.stage <> 'done'
-       AND NOT EXISTS (SELECT FROM timer t WHERE t.incident_id = i.id)
+       AND NOT EXISTS (
+           SELECT FROM timer t
+           WHERE t.incident_id = i.id AND t.what NOT IN ('escalate', 'acknowledged', 'unattended'))
        AND NOT EXISTS (
            SELECT FROM responder_jobs.procrastinate_jobs j
            WHERE j.task_name = 'walk' AND j.status IN ('todo', 'doing')

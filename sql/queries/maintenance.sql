@@ -31,12 +31,13 @@ WHERE id = %(id)s AND ended_by IS NULL AND ends_at > %(now)s
 RETURNING *;
 
 -- name: hasten_looks
--- Incidents that wait for the end of a window are looked at now; another window may hold them again.
-UPDATE timer SET due_at = %(now)s WHERE what = 'look_again' AND due_at = %(planned)s;
+-- Incidents that wait for the end of a window are looked at, or climb on, now; another window may hold
+-- them again.
+UPDATE timer SET due_at = %(now)s WHERE what IN ('look_again', 'escalate') AND due_at = %(planned)s;
 
 -- name: postponed_pages
 -- Pages that wait for a window's end, with the labels of their incidents.
-SELECT n.id, i.labels FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
+SELECT n.id, n.incident_id, i.labels FROM notification n LEFT JOIN incident i ON i.id = n.incident_id
 WHERE n.page AND n.status = 'due' AND n.happening = 'opened' AND n.due_at = %(planned)s
 FOR UPDATE OF n;
 

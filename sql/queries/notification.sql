@@ -1,8 +1,9 @@
 -- name: insert_notification
 -- One message to one receiver, to be sent when it is due.
-INSERT INTO notification (id, incident_id, key, receiver, happening, page, status, document, created_at, due_at)
+INSERT INTO notification (id, incident_id, key, receiver, happening, page, status, document, created_at, due_at,
+                          round, beyond)
 VALUES (%(id)s, %(incident_id)s, %(key)s, %(receiver)s, %(happening)s, %(page)s, 'due', %(document)s,
-        clock_timestamp(), %(due_at)s);
+        clock_timestamp(), %(due_at)s, %(round)s, %(beyond)s);
 
 -- name: insert_sent_page
 -- A page that left while our database was away; it belongs to the incident that is open now, if any.
@@ -67,11 +68,12 @@ LIMIT 100
 FOR UPDATE OF n SKIP LOCKED;
 
 -- name: waiting_update
--- A message of this kind that is still to leave will carry the news, at the earlier of both times.
+-- A message of this kind that is still to leave will carry the news, at the earlier of both times;
+-- who is not woken yet needs no other key, and each key has an end of its own.
 UPDATE notification
 SET due_at = CASE WHEN attempts = 0 THEN least(due_at, %(due_at)s) ELSE due_at END
 WHERE incident_id = %(incident_id)s AND receiver = %(receiver)s AND happening = %(happening)s
-  AND status = 'due' AND page = %(page)s
+  AND status = 'due' AND page = %(page)s AND (round = %(round)s OR happening = 'opened')
 RETURNING id;
 
 -- name: last_page
@@ -81,17 +83,24 @@ WHERE incident_id = %(incident_id)s AND page AND happening = 'opened'
   AND status IN ('due', 'sending', 'sent');
 
 -- name: supersede_pages
--- Pages that wait for the end of a flap window; one that is due now leaves in any case.
+-- Pages that wait for the end of a flap window, or go beyond the first; a first one that is due now
+-- leaves in any case.
 UPDATE notification SET status = 'superseded'
 WHERE incident_id = %(incident_id)s AND page AND happening = 'opened' AND status = 'due'
-  AND attempts = 0 AND due_at > %(now)s + interval '2 s'
+  AND attempts = 0 AND (beyond OR due_at > %(now)s + interval '2 s')
 RETURNING receiver, happening, page;
 
 -- name: woken_receivers
--- Who was told by a page, or is about to be, that the incident is open.
-SELECT DISTINCT receiver FROM notification
+-- Who was told by a page, or is about to be, that the incident is open, and under which keys.
+SELECT DISTINCT receiver, round FROM notification
 WHERE incident_id = %(incident_id)s AND page AND happening = 'opened' AND status IN ('due', 'sending', 'sent')
-ORDER BY receiver;
+ORDER BY receiver, round;
+
+-- name: last_rounds
+-- Under which of an incident's keys each receiver was woken last.
+SELECT receiver, max(round) AS round FROM notification
+WHERE incident_id = %(id)s AND page AND happening = 'opened' AND status IN ('due', 'sending', 'sent')
+GROUP BY receiver;
 
 -- name: adopt_bare_pages
 -- Pages that left before their incident was known belong to it now.
@@ -238,7 +247,8 @@ FROM (
     LIMIT %(limit)s
     FOR UPDATE OF l SKIP LOCKED) picked
 WHERE n.id = picked.id
-RETURNING n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, n.document, n.attempts, n.due_at, n.repeated;
+RETURNING n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, n.document, n.attempts, n.due_at, n.repeated,
+    n.round;
 
 -- name: notification_sent
 -- The receiver has it.

@@ -52,3 +52,4 @@ def test_the_pagers_key_is_fixed_for_ever(key: str) -> None:
     expected = hashlib.sha256(key.encode()).hexdigest()[:32]
     assert dedup_key(key) == f"responder-{expected}"
     assert re.fullmatch(r"responder-[0-9a-f]{32}", dedup_key(key))
+    assert dedup_key(key, 2) == f"responder-{expected}-r2"

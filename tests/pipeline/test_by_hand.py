@@ -151,7 +151,7 @@ def test_what_holds_the_responder_back_does_not_hold_a_person(
 
 def test_what_a_person_fixed_wakes_nobody_as_unattended(start: Start) -> None:
     house = proposed(start)
-    assert timers(house) == ["quiet", "unattended"]
+    assert timers(house) == ["escalate", "quiet"]
     ask_for(house)
     house.settle()
     house.later(timedelta(hours=2))
@@ -291,7 +291,7 @@ def test_a_busy_target_is_told(start: Start) -> None:
         )
         house.settle()
     assert [fix["status"] for fix in fixes(house)] == ["refused"]
-    assert (timers(house), reasons(house)) == (["quiet", "unattended"], ["autonomy"])
+    assert (timers(house), reasons(house)) == (["escalate", "quiet"], ["autonomy"])
 
 
 def test_who_is_outrun_is_told(start: Start) -> None:

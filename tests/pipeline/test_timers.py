@@ -35,7 +35,7 @@ def paged(house: House) -> set[str]:
 
 def test_a_timer_whose_effect_fails_holds_up_no_other(house: House) -> None:
     proposed(house, "Ant", "Bee", "Cow")
-    house.sql("UPDATE timer SET due_at = now() WHERE what = 'unattended'")
+    house.sql("UPDATE timer SET due_at = now() WHERE what = 'escalate'")
     watch = Watch(house.services, fire_timers, every=0.01)
     house.sql("UPDATE incident SET key = 'ant' WHERE title LIKE 'Ant%'")
     with refusing(house, "notification", "NEW.page AND NEW.key = 'ant'"):
@@ -44,7 +44,7 @@ def test_a_timer_whose_effect_fails_holds_up_no_other(house: House) -> None:
     house.later(LEASE)
     until(lambda: paged(house) == {"Ant", "Bee", "Cow"})
     watch.stop()
-    assert "unattended" not in timers(house)
+    assert "escalate" not in timers(house)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_timer_whose_effect_fails_holds_up_no_other(house: House) -> None:
     [
         pytest.param("DELETE FROM timer", [], id="dropped"),
         pytest.param(
-            "UPDATE timer SET due_at = due_at + interval '2 hours'", ["unattended"], id="set anew"
+            "UPDATE timer SET due_at = due_at + interval '2 hours'", ["escalate"], id="set anew"
         ),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_timer_that_is_taken_back_in_the_last_moment_is_silent(
 ) -> None:
     """A walk that holds the incident drops the timer while somebody has it in hand already."""
     proposed(house, "Ant")
-    house.sql("DELETE FROM timer WHERE what <> 'unattended'")
+    house.sql("DELETE FROM timer WHERE what <> 'escalate'")
     (before,) = house.sql("SELECT due_at FROM timer")
     with psycopg.connect(house.services.store.url) as other:
         other.execute("SET search_path = responder")

@@ -220,7 +220,7 @@ def test_nobody_is_woken_for_what_was_proposed_and_then_fixed(
     """It flaps while its walk is about to rest; by then the rule may act."""
     house = start(promoted=False)
     incident = walk_to(house, Stage.WATCH)
-    assert timers(house) == ["unattended"]
+    assert timers(house) == ["escalate"]
     house.post(alert("Thing", status="resolved"))
     house.run_triage()
     house.later(timedelta(minutes=2))

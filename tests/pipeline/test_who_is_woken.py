@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from responder.domain.settings import Route
+from responder.domain.settings import Receiver, Route
 from responder.domain.severity import Severity
 from responder.pipeline.pages import Watch, deliver_pages, page_stuck, triage_due
 from responder.pipeline.services import Services
@@ -46,7 +46,10 @@ def test_who_is_paged_for_p0_alone_is_woken_when_a_p1_rises(one_incident: House)
 
 def test_who_was_woken_for_the_p1_is_not_woken_again(one_incident: House) -> None:
     house = one_incident
-    house.with_settings(routes=(Route(("pager",), page=True), Route(("hook",))))
+    house.with_settings(
+        receivers={"pager": Receiver("pager", "pagerduty", per_minute=100, escalates=True)},
+        routes=(Route(("pager",), page=True), Route(("hook",))),
+    )
     rises(house)
     house.later(timedelta(minutes=20))
     house.settle()

@@ -110,6 +110,18 @@ def decided_of(document: Mapping[str, Any], limit: int) -> str:
     return line(mapping(document.get("decision")).get("sentence"), limit)
 
 
+def escalated_of(document: Mapping[str, Any]) -> str:
+    """Who was told, and when the next ones are; empty while nobody was."""
+    told = mapping(document.get("escalation"))
+    said = line(told.get("sentence"), MAX_SENTENCE)
+    next_at = when(told.get("next_at"))
+    if not said or not next_at:
+        return said
+    if mapping(document.get("incident")).get("status") == "acknowledged":
+        return f"{said} The acknowledgement holds until {next_at}; a note or a fix renews it."
+    return f"{said} If nobody acknowledges, it goes on at {next_at}."
+
+
 def _cause(document: Mapping[str, Any], over: bool) -> str:
     """Each cause on a line of its own, or why none is known."""
     causes = causes_of(document, MAX_SENTENCE)
@@ -130,6 +142,7 @@ def _parts(happening: Happening, document: Mapping[str, Any]) -> Iterator[Part]:
         return
     if not over:
         yield from _decision(document)
+        yield from _escalation(document)
         yield from evidence.parts(document)
     yield from fixed.parts(document)
     yield from _alert(document)
@@ -150,6 +163,11 @@ def _decision(document: Mapping[str, Any]) -> Iterator[Part]:
         if len(offers) > MAX_OFFERS:
             pieces.append(Piece(f"... {len(offers) - MAX_OFFERS} more"))
         yield Part("You can", tuple(pieces))
+
+
+def _escalation(document: Mapping[str, Any]) -> Iterator[Part]:
+    if told := escalated_of(document):
+        yield Part("Escalation", (Piece(told),))
 
 
 def _offer(place: int, option: Mapping[str, Any]) -> Piece:

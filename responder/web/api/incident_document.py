@@ -152,9 +152,12 @@ class OfferedOption(Answer):
 
 
 class Escalation(Answer):
+    """How far it was climbed; level 1 is the responder itself."""
+
     level = fields.Integer(required=True)
     next_at = moment(null=True)
     contacts = strings()
+    sentence = string(told="Who was told, and who could not be.")
 
 
 class Note(Answer):
