@@ -11,6 +11,7 @@ from responder.domain.actor import ActorKind
 from responder.domain.alert import Alert, AlertOutcome, AlertStatus, DeliveryOutcome
 from responder.domain.answer import Answer, AnswerStatus, ErrorKind
 from responder.domain.decision import REASONS, Action, Autonomy
+from responder.domain.escalation import Climb
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
 from responder.domain.notification import Happening, NotificationStatus
@@ -38,6 +39,7 @@ LISTS = {
     "verification of a fix": Verification,
     "status of a notification": NotificationStatus,
     "what a notification tells": Happening,
+    "step of an escalation": Climb,
     "actor": ActorKind,
 }
 

@@ -227,6 +227,7 @@ EXPECTED_RECEIVERS = {
         secret=Secret(("env:ROUTING_KEY",)),
         per_minute=60,
         fallback="chat",
+        escalates=True,
     ),
     "notes": Receiver(
         name="notes",
@@ -330,6 +331,7 @@ def test_an_empty_file_is_all_defaults() -> None:
                 url="https://events.pagerduty.com",
                 secret=Secret(("env:A",)),
                 per_minute=100,
+                escalates=True,
             ),
         ),
         (

@@ -55,7 +55,7 @@ MISTAKES = [
     # The top of the file.
     ('databse = "env:A"', "databse: unknown key; did you mean database?"),
     ('"a.b" = 1', f'"a.b": unknown key; known are {", ".join(FileKeys().fields)}'),
-    ("contacts = {}", f"contacts: unknown key; known are {', '.join(FileKeys().fields)}"),
+    ("people = {}", f"people: unknown key; known are {', '.join(FileKeys().fields)}"),
     ("_schema = 1", "_schema: unknown key"),
     ('database = "postgresql://me:hunter2@db/x"', f"database: {SECRET}"),
     ("database = 5", f"database: {SECRET}"),
@@ -354,7 +354,8 @@ MISTAKES = [
     ],
     (
         PAGER.format("r") + 'secret = "env:A"',
-        "receivers.r.secret: unknown key; known are type, per_minute, fallback, routing_key, url",
+        "receivers.r.secret: unknown key; known are type, "
+        "per_minute, fallback, escalates, routing_key, url",
     ),
     (PAGER.format("r") + 'url = "http://h/?a"', f"receivers.r.url: {BASE}"),
     (
@@ -403,7 +404,8 @@ MISTAKES = [
     ),
     (
         HOOK.format("r") + 'routing_key = "env:A"',
-        "receivers.r.routing_key: unknown key; known are type, per_minute, fallback, url, secret",
+        "receivers.r.routing_key: unknown key; known are type, "
+        "per_minute, fallback, escalates, url, secret",
     ),
     # Routes and rules.
     ("[routes]", f"routes: {LIST}"),

@@ -48,6 +48,9 @@ def runbook_mistakes(settings: Settings) -> Iterator[str]:
     for name in settings.rules.keys() - catalogue.rules.keys():
         known = ", ".join(sorted(catalogue.rules))
         yield f"rules.{name}: there is no such rule; there are {known}"
+    for contact in settings.contacts.values():
+        for name in sorted({*contact.rules} - catalogue.rules.keys()):
+            yield f"contacts.{contact.name}.rules: there is no rule {name!r}"
     kinds = {target.kind for target in settings.targets.values()}
     for rule in catalogue.rules.values():
         if rule.rule.target not in kinds:

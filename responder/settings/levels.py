@@ -74,7 +74,7 @@ class LevelKeys(Keys):
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def check(self, data: Any, original: Mapping[str, Any], **kwargs: Any) -> None:
-        if "receivers" not in original and "contacts" not in original:
+        if isinstance(original, dict) and not {"receivers", "contacts"} & original.keys():
             raise ValidationError("needs receivers or contacts")
 
     @post_load
@@ -147,5 +147,5 @@ def mistaken_levels(written: object) -> list[tuple[int, str]]:
         for place, (level, expected) in enumerate(
             zip(levels, range(ON_CALL, ON_CALL + len(levels)), strict=True)
         )
-        if isinstance(level, int) and level != expected
+        if type(level) is int and level != expected
     ]

@@ -69,7 +69,7 @@ def test_serve_and_work_refuse_a_database_without_our_schema(
     for command in ("serve", "work"):
         refused = run(command)
         assert refused.exit_code == 1
-        assert "lacks 0001_responder, 0002_procrastinate, 0003_open_doors;" in refused.output
+        assert "lacks 0001_responder, 0002_procrastinate, 0003_open_doors, " in refused.output
         assert "run: responder migrate" in refused.output
     assert run("migrate", "--check").exit_code == 1
     assert run("migrate").output.split() == [
@@ -79,6 +79,8 @@ def test_serve_and_work_refuse_a_database_without_our_schema(
         "0002_procrastinate",
         "applied",
         "0003_open_doors",
+        "applied",
+        "0004_escalation",
     ]
 
 

@@ -345,7 +345,7 @@ PARTS: Mapping[str, set[str]] = {
     "decision": {"id", "action", "reason", "sentence"},
     "fixes": {"id", "option", "actor", "status", "counts", "before", "after", "verification"},
     "options": {"name", "title", "automatic", "caution", "asks", "run", "allowed", "why_not"},
-    "escalation": {"level", "next_at", "contacts"},
+    "escalation": {"level", "next_at", "contacts", "sentence"},
     "links": {"self", "console", "runbook", "dashboard", "panel", "silence"},
 }
 

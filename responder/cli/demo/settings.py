@@ -113,6 +113,34 @@ page = true
 [[routes]]
 receivers = ["webhook", "slack", "email", "pagerduty_notes"]
 
+# The runbook's emergency contacts and escalation path: docs/escalation.md.
+[contacts.database_admin]
+title = "Database Admin"
+email = "admin@example.com"
+
+[contacts.devops_lead]
+title = "DevOps Lead"
+email = "devops@example.com"
+availability = "business hours"
+
+[contacts.security_team]
+title = "Security Team"
+email = "security@example.com"
+rules = ["credential_leak_suspected", "credential_rotation_due"]
+
+[[levels]]
+level = 2
+receivers = ["pagerduty"]
+
+[[levels]]
+level = 3
+contacts = ["devops_lead"]
+
+[[levels]]
+level = 4
+contacts = ["database_admin"]
+severity = ["P0"]
+
 [last_resort]
 receivers = ["pagerduty"]
 
