@@ -105,6 +105,7 @@ def test_an_incident_is_listed_shown_and_acknowledged(run: Run, house: House) ->
     shown = run("incidents", "show", incident).output
     assert shown.startswith("[P2] ShopifyQueueStuck in the shop")
     assert "hand_over (nothing_found)" in shown
+    assert "Escalation" not in shown
     assert "diagnose -> plan" in shown
     assert run("incidents", "ack", incident, "--as", "kim").output == "acknowledged by kim\n"
     assert house.incident().acknowledged_by == "kim"
@@ -133,6 +134,13 @@ def test_what_a_sender_says_obeys_no_terminal(run: Run, house: House, tmp_path: 
         assert "Odd" in each.output or "delivery" in each.output or "prometheus" in each.output
     assert json.loads(told[2].output)["items"][0]["title"] == evil
     assert "  kim: two\n  lines" in told[1].output
+
+
+def test_an_incident_shows_who_was_told_and_who_is_next(run: Run, house: House) -> None:
+    house.post(alert("Odd", severity="critical"))
+    house.settle()
+    shown = run("incidents", "show", str(house.incident().id)).output
+    assert "Escalation\n  Level 2: pager. If nobody acknowledges, it goes on at " in shown
 
 
 def test_a_key_is_never_overwritten(run: Run, tmp_path: Path) -> None:

@@ -402,3 +402,11 @@ def test_an_escalation_hides_no_incident_that_is_lost(climbing: Climbing) -> Non
     assert (timers(house), house.gap()) == (["escalate", "quiet"], (0, 0))
     house.sql("DELETE FROM timer WHERE what = 'quiet'")
     assert house.gap() == (0, 1)
+
+
+def test_a_timer_of_the_release_before_is_a_step(climbing: Climbing) -> None:
+    house = climbing()
+    fires(house, "P2")
+    house.sql("UPDATE timer SET what = 'unattended' WHERE what = 'escalate'")
+    passes(house, HOUR)
+    assert (steps(house), heard(house, "pager")) == ([("climbed", 2)], ["opened"])

@@ -236,6 +236,33 @@ def test_an_offer_has_its_caution_what_it_asks_and_how_to_do_it() -> None:
     assert told.endswith("... 6 more")
 
 
+@pytest.mark.parametrize(
+    ("status", "next_at", "told"),
+    [
+        ("open", None, "Level 3: DevOps Lead."),
+        (
+            "open",
+            "2026-03-14T03:17:00+00:00",
+            "Level 3: DevOps Lead. If nobody acknowledges, it goes on at 2026-03-14 03:17 UTC.",
+        ),
+        (
+            "acknowledged",
+            "2026-03-14T03:42:00+00:00",
+            "Level 3: DevOps Lead."
+            " The acknowledgement holds until 2026-03-14 03:42 UTC; a note or a fix renews it.",
+        ),
+    ],
+)
+def test_who_was_told_and_when_the_next_ones_are(
+    status: str, next_at: str | None, told: str
+) -> None:
+    document = changed(P0, incident={**P0["incident"], "status": status})
+    assert "Escalation" not in titles(document), "nobody beyond the responder yet"
+    document["escalation"] = {"level": 3, "next_at": next_at, "sentence": "Level 3: DevOps Lead."}
+    assert part(document, "Escalation") == told
+    assert "Escalation" not in titles(document, Happening.RESOLVED)
+
+
 def test_a_failed_question_is_evidence_and_one_behind_it_is_not() -> None:
     assert part(P0, "Evidence") == (
         "Does the port answer? Failed: nothing listens on port 5432 of db.shop.example.com"

@@ -137,6 +137,7 @@ def test_an_enriched_incident() -> None:
     assert told["client_url"] == DOCUMENT["links"]["console"]
     assert details["cause"] == ["Three items gave up."]
     assert details["decision"] == "A person decides."
+    assert "escalation" not in details
     assert details["options"] == [
         {
             "name": "requeue",
