@@ -266,6 +266,22 @@ def test_a_step_just_before_the_acknowledgement_wins_and_wakes_nobody_any_more(
     assert [row["receiver"] for row in superseded] == ["lead"]
 
 
+def test_a_note_just_before_an_acknowledgement_runs_out_wins(climbing: Climbing) -> None:
+    house = climbing()
+    fires(house, "P0")
+    taken(house)
+    house.later(30 * MINUTE)
+    incident = house.incident().id
+    race(
+        house,
+        lambda: note(house.services, incident, ANN, "still at it"),
+        lambda: fire_timers(house.services),
+    )
+    assert (house.incident().status, steps(house)) == ("acknowledged", [])
+    passes(house, 29 * MINUTE)
+    assert (house.incident().status, steps(house)) == ("acknowledged", [])
+
+
 def taken_now(house: House) -> None:
     acknowledge(house.services, house.incident().id, ANN)
 
