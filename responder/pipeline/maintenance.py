@@ -130,9 +130,17 @@ def asking_resumes(tx: Transaction, labels: Mapping[str, str]) -> datetime | Non
     return _latest_end(tx, "diagnose", labels)
 
 
+def window_allows(tx: Transaction, labels: Mapping[str, str]) -> bool:
+    """Whether work that belongs into a maintenance may be done now on what carries these labels.
+
+    A window in force that has a list before, all of it ticked; one without a list is a silence.
+    """
+    return any(window["prepared"] for window in _in_force_for(tx, labels))
+
+
 def in_force(window: Mapping[str, Any], now: datetime) -> bool:
-    """Whether a window keeps something off at this time."""
-    return bool(window["starts_at"] <= now < window["ends_at"])
+    """Whether a window holds at this time: its list before is complete and its time has come."""
+    return window["ready_at"] is not None and window["starts_at"] <= now < window["ends_at"]
 
 
 def _latest_end(tx: Transaction, switch: str, labels: Mapping[str, str]) -> datetime | None:
@@ -142,7 +150,11 @@ def _latest_end(tx: Transaction, switch: str, labels: Mapping[str, str]) -> date
 def _holding(
     tx: Transaction, switch: str, labels: Mapping[str, str]
 ) -> Iterator[Mapping[str, Any]]:
+    return (window for window in _in_force_for(tx, labels) if not window[switch])
+
+
+def _in_force_for(tx: Transaction, labels: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     for window in tx.all("windows_in_force"):
         matchers = [parse_matcher(text) for text in window["matchers"]]
-        if not window[switch] and first_failed(matchers, labels) is None:
+        if first_failed(matchers, labels) is None:
             yield window

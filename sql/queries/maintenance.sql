@@ -20,9 +20,10 @@ ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s;
 
 -- name: windows_in_force
--- The windows that keep something off now.
-SELECT * FROM maintenance_window
-WHERE starts_at <= %(now)s AND %(now)s < ends_at;
+-- The windows that keep something off now; prepared: one has a list before, and it is complete.
+SELECT w.*, EXISTS (SELECT FROM maintenance_item i WHERE i.window_id = w.id AND i.phase = 'before') AS prepared
+FROM maintenance_window w
+WHERE w.starts_at <= %(now)s AND %(now)s < w.ends_at AND w.ready_at IS NOT NULL;
 
 -- name: end_window
 -- It is over now; one that has not begun never will.

@@ -18,6 +18,7 @@ from responder.pipeline.maintenance import (
     in_force,
     open_window,
     paging_resumes,
+    window_allows,
 )
 from tests.house import House, alert
 from tests.walks import BAD, fixes, reasons, timers
@@ -282,3 +283,34 @@ def test_what_is_no_window(start: Start, changes: dict[str, Any], wrong: set[str
         announce(house, **moments)
     assert set(caught.value.mistakes) == wrong
     assert (house.sql("SELECT id FROM maintenance_window"), events(house)) == ([], [])
+
+
+# What may be done only in a maintenance
+
+
+@pytest.mark.parametrize(
+    ("items", "ready", "env", "later", "allowed"),
+    [
+        (1, True, "production", timedelta(), True),
+        (1, False, "production", timedelta(), False),
+        (1, True, "staging", timedelta(), False),
+        (1, True, "production", 2 * HOUR, False),
+        (0, True, "production", timedelta(), False),
+    ],
+    ids=["prepared", "not prepared", "another's", "over", "a silence"],
+)
+def test_a_window_allows_work_when_its_list_is_complete(
+    start: Start, items: int, ready: bool, env: str, later: timedelta, allowed: bool
+) -> None:
+    house = start()
+    window_id = announce(house)
+    house.sql(
+        "INSERT INTO maintenance_item (window_id, position, phase, item)"
+        " SELECT %s, n, 'before', 'a snapshot' FROM generate_series(1, %s) n",
+        *(window_id, items),
+    )
+    if not ready:
+        house.sql("UPDATE maintenance_window SET ready_at = NULL")
+    house.later(later)
+    with house.services.store.transaction() as tx:
+        assert window_allows(tx, {"env": env}) is allowed
