@@ -13,6 +13,7 @@ import procrastinate
 from responder.domain.severity import Severity
 from responder.log import about
 from responder.pipeline import TRIES, walk
+from responder.pipeline.checklist import answer_items
 from responder.pipeline.enrich import enrich
 from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.services import Services
@@ -23,6 +24,7 @@ from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK, enque
 
 _HEARTBEAT = 2.0
 _SWEEP_EVERY = 2.0
+_ANSWER_EVERY = 2.0
 #: Deliveries and incidents without a live job are found again after this time.
 #: No honest walk takes so long; whoever still holds such a job is stuck, and is fenced off.
 _LONGEST = timedelta(minutes=5)
@@ -52,6 +54,7 @@ def run(services: Services, slots: int = 8) -> None:
     running = [
         *watches(services),
         Watch(services, deliver_messages),
+        Watch(services, answer_items, every=_ANSWER_EVERY),
         Watch(services, sweep, tidy, every=_SWEEP_EVERY),
     ]
     for watch in running:

@@ -27,10 +27,12 @@ from responder.pipeline import walk
 from responder.pipeline.accept import Accepted, accept
 from responder.pipeline.deliver import deliver
 from responder.pipeline.document import document
+from responder.pipeline.held import take_up_held
 from responder.pipeline.pages import page_stuck, triage_due
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import triage
+from responder.pipeline.window_states import move_windows
 from responder.receivers import Undelivered
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
@@ -114,6 +116,12 @@ class House:
         page_stuck(self.services)
         deliver(self.services, page=True)
         fire_timers(self.services)
+        self.mind_windows()
+
+    def mind_windows(self) -> None:
+        """Windows move on, and what they kept back is taken up."""
+        move_windows(self.services)
+        take_up_held(self.services)
 
     def settle(self) -> None:
         """Jobs, timers that are due, and messages."""
@@ -121,6 +129,7 @@ class House:
         page_stuck(self.services)
         self.run_jobs()
         fire_timers(self.services)
+        self.mind_windows()
         self.run_jobs()
         self.send()
 

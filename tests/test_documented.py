@@ -14,7 +14,9 @@ from responder.domain.decision import REASONS, Action, Autonomy
 from responder.domain.escalation import Climb
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
+from responder.domain.maintenance import Phase, WindowState
 from responder.domain.notification import Happening, NotificationStatus
+from responder.domain.settings import Expect
 from responder.domain.severity import Severity
 from responder.runbook import Case
 from responder.runbook.loader import load
@@ -40,6 +42,9 @@ LISTS = {
     "status of a notification": NotificationStatus,
     "what a notification tells": Happening,
     "step of an escalation": Climb,
+    "state of a maintenance window": WindowState,
+    "list of a maintenance window": Phase,
+    "answer that ticks an item": Expect,
     "actor": ActorKind,
 }
 

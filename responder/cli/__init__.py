@@ -8,6 +8,7 @@ from responder.cli.demo import demo, up
 from responder.cli.doctor import doctor
 from responder.cli.fixes import fixes
 from responder.cli.incidents import incidents
+from responder.cli.maintenance import maintenance
 from responder.cli.notifications import notifications
 from responder.cli.processes import migrate, serve, work
 from responder.cli.rules import explain, rules
@@ -35,6 +36,7 @@ for command in (
     notifications,
     deliveries,
     fixes,
+    maintenance,
     token,
 ):
     main.add_command(command)

@@ -9,6 +9,8 @@ from responder.app import load_catalogue
 from responder.cli.common import Refusal, config_option, json_option, print_json, read_settings
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
+from responder.pipeline.checklist import CheckWrong, question_for
+from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import RunbookWrong
 from responder.settings import unreadable_secrets
 from responder.store.migrations import (
@@ -55,6 +57,19 @@ def runbook_mistakes(settings: Settings) -> Iterator[str]:
     for rule in catalogue.rules.values():
         if rule.rule.target not in kinds:
             yield f"targets: rule {rule.name} needs a target of kind {rule.rule.target}"
+    yield from _check_mistakes(settings, catalogue)
+
+
+def _check_mistakes(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
+    """Items of checklists whose question cannot be asked."""
+    for place, window in enumerate(settings.windows):
+        for phase, items in (("before", window.before), ("after", window.after)):
+            for line, item in enumerate(items):
+                try:
+                    if item.check:
+                        question_for(catalogue, settings, item)
+                except CheckWrong as wrong:
+                    yield f"windows[{place}].{phase}[{line}]: {wrong}"
 
 
 def _database_mistakes(settings: Settings) -> Iterator[str]:

@@ -15,13 +15,17 @@ class NotificationStatus(StrEnum):
 
 
 class Happening(StrEnum):
-    """What a message tells; `summary` stands for many messages that would have been too many."""
+    """What a message tells; `summary` stands for many messages that would have been too many.
+
+    `maintenance`: of a window, not of an incident.
+    """
 
     OPENED = "opened"
     ACKNOWLEDGED = "acknowledged"
     UPDATED = "updated"
     RESOLVED = "resolved"
     SUMMARY = "summary"
+    MAINTENANCE = "maintenance"
 
 
 @dataclass(frozen=True)

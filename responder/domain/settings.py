@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 from re import Pattern
 
 from responder.domain.decision import Autonomy
@@ -157,6 +158,50 @@ class RuleSettings:
     autonomy: Autonomy | None = None
 
 
+class Expect(StrEnum):
+    """Which answer to its question ticks an item: any, one without rows, one with rows."""
+
+    ANSWER = "answer"
+    NO_ROWS = "no_rows"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of a checklist; check: `<rule>.<diagnostic>` that answers it by itself.
+
+    target: of whom that is asked; "": the only one of the rule's kind.
+    """
+
+    item: str
+    check: str = ""
+    target: str = ""
+    expect: Expect = Expect.ANSWER
+
+
+@dataclass(frozen=True)
+class RecurringWindow:
+    """A maintenance window that comes again: `rrule` from `starts` on, on `zone`'s wall clock.
+
+    A switch that is False is off while an occurrence is in force. before: ticked, or it is not in
+    force; after: ticked, or it is not finished. watch: how long it is watched afterwards.
+    """
+
+    name: str
+    reason: str
+    starts: datetime
+    rrule: str
+    duration: timedelta
+    matches: Sequence[Matcher]
+    zone: str = "UTC"
+    page: bool = True
+    diagnose: bool = True
+    fix: bool = False
+    before: Sequence[Item] = ()
+    after: Sequence[Item] = ()
+    watch: timedelta = timedelta(hours=1)
+
+
 @dataclass(frozen=True)
 class DeadMan:
     """Somebody else's clock that alarms when we stay silent; `url` is pinged when all is well."""
@@ -190,6 +235,7 @@ class Settings:
     levels: Sequence[Level] = ()
     business_hours: Hours = field(default_factory=Hours)
     ack_for: AckFor = AckFor()
+    windows: Sequence[RecurringWindow] = ()
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     last_resort: Sequence[str] | None = None
     dead_man: DeadMan | None = None

@@ -157,7 +157,9 @@ def _ask_all(services: Services, incident: Incident, rule: LoadedRule) -> list[_
     target = services.settings.targets[incident.target]
     deadline = time.monotonic() + BUDGET
     pending: dict[str, Future[Answer]] = {}
-    questions = [_question(rule, diagnostic, incident) for diagnostic in rule.diagnostics]
+    questions = [
+        question_of(rule, diagnostic, incident.parameters) for diagnostic in rule.diagnostics
+    ]
     with ThreadPoolExecutor(_ASKERS, thread_name_prefix="ask") as pool:
         for question, diagnostic in zip(questions, rule.diagnostics, strict=True):
             before = pending.get(diagnostic.after)
@@ -176,14 +178,19 @@ def _kept_off(services: Services, incident: Incident, rule: LoadedRule) -> list[
         return []
     why = f"not asked: a maintenance window keeps questions off until {until.isoformat()}"
     answer = _skipped(now, ErrorKind.WINDOW, why)
-    return [_Asked(_question(rule, each, incident), answer) for each in rule.diagnostics]
+    return [
+        _Asked(question_of(rule, each, incident.parameters), answer) for each in rule.diagnostics
+    ]
 
 
-def _question(rule: LoadedRule, diagnostic: Diagnostic, incident: Incident) -> Question:
+def question_of(
+    rule: LoadedRule, diagnostic: Diagnostic, parameters: Mapping[str, Any]
+) -> Question:
+    """A diagnostic as it is asked, with these parameters bound."""
     timeout = parse_duration(diagnostic.timeout).total_seconds()
     if isinstance(diagnostic, Sql):
         statement = rule.statements[diagnostic.name]
-        bound = {name: incident.parameters.get(name) for name in sorted(statement.needs())}
+        bound = {name: parameters.get(name) for name in sorted(statement.needs())}
         return Question(
             diagnostic.name,
             diagnostic.question,
@@ -228,15 +235,16 @@ def _ask_one(
         question.digest,
         deadline,
         incident.severity.pages,
-        lambda: _ask_in_slot(services, incident, target, question, deadline),
+        lambda: ask_in_slot(services, target, question, incident.severity.pages, deadline),
     )
 
 
-def _ask_in_slot(
-    services: Services, incident: Incident, target: Target, question: Question, deadline: float
+def ask_in_slot(
+    services: Services, target: Target, question: Question, urgent: bool, deadline: float
 ) -> Answer:
+    """The target's own answer, over one of the few diagnosing connections that it bears."""
     patience = deadline - time.monotonic()
-    with services.slots.reading(target.name, incident.severity.pages, patience) as got:
+    with services.slots.reading(target.name, urgent, patience) as got:
         with services.store.transaction() as tx:
             now = tx.now
         left = deadline - time.monotonic()

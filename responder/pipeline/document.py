@@ -7,6 +7,7 @@ from uuid import UUID
 
 from responder.domain.alert import Alert
 from responder.domain.incident import Incident, dedup_key
+from responder.pipeline.maintenance import maintenance_around
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Identity
 from responder.runbook.loader import LoadedRule
@@ -41,6 +42,7 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
         "fixes": [told_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
         "options": _options(rule, row["findings"], decision),
         "escalation": _escalation(tx.one("escalation", id=incident_id)),
+        "maintenance": _maintenance(tx, incident),
         "notes": [
             {"at": iso(note["at"]), "actor": note["actor"], "text": note["body"]}
             for note in tx.all("incident_notes", id=incident_id)
@@ -76,6 +78,7 @@ def bare_document(services: Services, alert: Alert, identity: Identity, at: str)
         "fixes": [],
         "options": [],
         "escalation": {"level": 1, "next_at": None, "contacts": [], "sentence": ""},
+        "maintenance": None,
         "notes": [],
         "links": {"self": f"{services.settings.public_url}/v1/incidents", **alert.links},
     }
@@ -202,6 +205,21 @@ def _why_not(name: str, offered: Sequence[str], decision: Mapping[str, Any] | No
 def _escalation(row: Mapping[str, Any]) -> dict[str, Any]:
     told = {name: row[name] for name in ("level", "contacts", "sentence")}
     return {**told, "next_at": iso(row["next_at"])}
+
+
+def _maintenance(tx: Transaction, incident: Incident) -> dict[str, Any] | None:
+    """The maintenance in which, or shortly after which, it began: the first thing to suspect."""
+    found = maintenance_around(tx, incident.opened_at, incident.labels)
+    if found is None:
+        return None
+    return {
+        "id": str(found["id"]),
+        "name": found["name"],
+        "reason": found["reason"],
+        "starts_at": iso(found["starts_at"]),
+        "ends_at": iso(found["ends_at"]),
+        "during": incident.opened_at < found["ends_at"],
+    }
 
 
 def _notification(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One-off maintenance windows: while one is in force, pages, questions or fixes are kept back."""
+"""Maintenance windows: while one is in force, pages, questions or fixes are kept back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from responder.domain.actor import Actor
-from responder.domain.matcher import first_failed, parse_matcher
-from responder.pipeline.services import Services
+from responder.domain.maintenance import OVER, Phase, WindowState
+from responder.domain.matcher import Matcher, first_failed, parse_matcher
+from responder.domain.settings import Item
+from responder.pipeline.services import Services, iso
+from responder.pipeline.window_states import ASK_BEFORE, settle_window
 from responder.store import Transaction
 
 #: A longer one is a change of the configuration.
@@ -30,7 +33,8 @@ class WindowWrong(ValueError):
 class Window:
     """What a person asks for; a switch that is False is off while the window is in force.
 
-    starts_at: None is now. Either ends_at or duration. matchers: () is everything.
+    starts_at: None is now. Either ends_at or duration. matchers: () is everything. before: it is in
+    force once these are ticked; after: finished once these are; watch: how long it is watched then.
     """
 
     reason: str
@@ -41,38 +45,87 @@ class Window:
     page: bool = True
     diagnose: bool = True
     fix: bool = False
+    before: Sequence[Item] = ()
+    after: Sequence[Item] = ()
+    watch: timedelta = timedelta(hours=1)
 
 
 def open_window(services: Services, window: Window, actor: Actor) -> UUID:
     """Announce a window. WindowWrong."""
-    window_id = services.new_id()
     with services.store.transaction() as tx:
-        starts_at, ends_at = _interval(window, tx.now)
-        if window.page and window.diagnose and window.fix:
+        times = _interval(window, tx.now)
+        if window.page and window.diagnose and window.fix and not window.before:
             raise WindowWrong(fix="a window that leaves everything on does nothing")
-        told: dict[str, Any] = {
-            "matchers": list(window.matchers),
-            **{name: getattr(window, name) for name in _SWITCHES},
-            "reason": window.reason,
-        }
-        tx.run(
-            "insert_window",
-            id=window_id,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            actor=actor.name,
-            **told,
-        )
-        tx.record(
-            "maintenance",
-            actor,
-            f"maintenance {window_id}",
-            after="announced",
-            starts_at=starts_at.isoformat(),
-            ends_at=ends_at.isoformat(),
-            **told,
-        )
+        row = insert_window(services, tx, window, times, actor)
+        assert row is not None  # it has no name, so it is nobody's second row
+        window_id: UUID = settle_window(services, tx, row)["id"]
     return window_id
+
+
+def insert_window(
+    services: Services,
+    tx: Transaction,
+    window: Window,
+    times: tuple[datetime, datetime],
+    actor: Actor,
+    name: str | None = None,
+    definition: str | None = None,
+) -> Mapping[str, Any] | None:
+    """Its row and its lists; None when another process has made this occurrence's row before."""
+    starts_at, ends_at = times
+    told: dict[str, Any] = {
+        "matchers": list(window.matchers),
+        **{name: getattr(window, name) for name in _SWITCHES},
+        "reason": window.reason,
+    }
+    row = tx.maybe(
+        "insert_window",
+        id=services.new_id(),
+        name=name,
+        definition=definition,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        ready_at=None if window.before else tx.now,
+        done_at=None if window.after else tx.now,
+        watch=window.watch,
+        actor=actor.name,
+        **told,
+    )
+    if row is None:
+        return None
+    ask_at = max(tx.now, starts_at - ASK_BEFORE)
+    lists: list[tuple[Phase, Item, datetime | None]] = [
+        (Phase.BEFORE, each, ask_at) for each in window.before
+    ]
+    lists += [(Phase.AFTER, each, None) for each in window.after]
+    tx.many(
+        "insert_item",
+        [
+            {
+                "window_id": row["id"],
+                "position": position,
+                "phase": phase,
+                "item": each.item,
+                "diagnostic": each.check,
+                "target": each.target,
+                "expect": each.expect,
+                "ask_at": at if each.check else None,
+            }
+            for position, (phase, each, at) in enumerate(lists, 1)
+        ],
+    )
+    tx.record(
+        "maintenance",
+        actor,
+        f"maintenance {row['id']}",
+        after="announced",
+        name=name,
+        starts_at=starts_at.isoformat(),
+        ends_at=ends_at.isoformat(),
+        items=len(lists),
+        **told,
+    )
+    return row
 
 
 def _interval(window: Window, now: datetime) -> tuple[datetime, datetime]:
@@ -95,18 +148,28 @@ def _interval(window: Window, now: datetime) -> tuple[datetime, datetime]:
     return starts_at, ends_at
 
 
+def told_item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of a list, as people see it."""
+    told = ("position", "phase", "item", "target", "expect", "answer", "ticked_by", "ticked_kind")
+    shown = {name: row[name] for name in told}
+    return {**shown, "check": row["diagnostic"], "ticked_at": iso(row["ticked_at"])}
+
+
 def end_window(services: Services, window_id: UUID, actor: Actor) -> bool:
-    """It is over now; False when there is no such window. Twice is no mistake."""
+    """Its time is over now; False when there is no such window. Twice is no mistake."""
     with services.store.transaction() as tx:
         before = tx.maybe("lock_window", id=window_id)
         if before is None:
             return False
-        row = tx.maybe("end_window", id=window_id, actor=actor.name)
+        over = WindowState(before["state"]) in OVER
+        row = None if over else tx.maybe("end_window", id=window_id, actor=actor.name)
         if row is not None:
             planned = before["ends_at"].isoformat()
             subject = f"maintenance {window_id}"
             tx.record("maintenance", actor, subject, after="ended", planned=planned)
+            settle_window(services, tx, row)
             tx.run("hasten_looks", planned=before["ends_at"])
+            tx.run("hasten_held", planned=before["ends_at"])
             _release_pages(tx, before["ends_at"])
     return True
 
@@ -138,6 +201,16 @@ def window_allows(tx: Transaction, labels: Mapping[str, str]) -> bool:
     return any(window["prepared"] for window in _in_force_for(tx, labels))
 
 
+def maintenance_around(
+    tx: Transaction, at: datetime, labels: Mapping[str, str]
+) -> Mapping[str, Any] | None:
+    """The window that was in force then, or had ended a short while before; the latest of them."""
+    for window in tx.all("windows_around", at=at):
+        if first_failed(_matchers(window), labels) is None:
+            return window
+    return None
+
+
 def in_force(window: Mapping[str, Any], now: datetime) -> bool:
     """Whether a window holds at this time: its list before is complete and its time has come."""
     return window["ready_at"] is not None and window["starts_at"] <= now < window["ends_at"]
@@ -145,6 +218,30 @@ def in_force(window: Mapping[str, Any], now: datetime) -> bool:
 
 def _latest_end(tx: Transaction, switch: str, labels: Mapping[str, str]) -> datetime | None:
     return max((window["ends_at"] for window in _holding(tx, switch, labels)), default=None)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A window in force with everything off: what fires meanwhile is kept back until its end."""
+
+    id: UUID
+    ends_at: datetime
+    matchers: Sequence[Matcher]
+
+
+def silences(tx: Transaction) -> list[Silence]:
+    """Those in force now, the one that ends last first."""
+    found = [
+        Silence(window["id"], window["ends_at"], _matchers(window))
+        for window in tx.all("windows_in_force")
+        if not any(window[switch] for switch in _SWITCHES)
+    ]
+    return sorted(found, key=lambda each: each.ends_at, reverse=True)
+
+
+def silencing(found: Sequence[Silence], labels: Mapping[str, str]) -> Silence | None:
+    """The one that keeps these labels back the longest."""
+    return next((each for each in found if first_failed(each.matchers, labels) is None), None)
 
 
 def _holding(
@@ -155,6 +252,9 @@ def _holding(
 
 def _in_force_for(tx: Transaction, labels: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     for window in tx.all("windows_in_force"):
-        matchers = [parse_matcher(text) for text in window["matchers"]]
-        if first_failed(matchers, labels) is None:
+        if first_failed(_matchers(window), labels) is None:
             yield window
+
+
+def _matchers(window: Mapping[str, Any]) -> list[Matcher]:
+    return [parse_matcher(text) for text in window["matchers"]]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from responder.domain.actor import RESPONDER
 from responder.domain.alert import Alert
 from responder.domain.incident import Incident
 from responder.domain.notification import Happening
@@ -146,6 +147,14 @@ def wake(services: Services, tx: Transaction, incident: Incident, receivers: lis
             beyond=True,
         )
     tx.run("set_paged", id=incident.id)
+
+
+def drop_bare_pages(tx: Transaction, key: str) -> None:
+    """A bare page that has not left, of what a window keeps back: nobody is woken for it."""
+    for row in tx.all("drop_bare_pages", key=key):
+        subject = f"notification {row['id']}"
+        told = {"receiver": row["receiver"], "why": "maintenance"}
+        tx.record("notification", RESPONDER, subject, before="due", after="superseded", **told)
 
 
 def tell_quietly(

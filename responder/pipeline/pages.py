@@ -15,11 +15,14 @@ from responder.pipeline.bare import page_barely
 from responder.pipeline.dead_man import ping
 from responder.pipeline.deliver import deliver
 from responder.pipeline.document import bare_document
+from responder.pipeline.held import take_up_held
 from responder.pipeline.keep import Page
 from responder.pipeline.notify import bare_page
+from responder.pipeline.recurring import Planner
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import PORTION, triage
+from responder.pipeline.window_states import move_windows
 from responder.store import StoreAway
 
 EVERY = 0.25
@@ -60,11 +63,12 @@ class Watch:
 
 
 def watches(services: Services) -> list[Watch]:
-    """What runs in every web and worker process: pages, and beside them timers."""
+    """What runs in every web and worker process: pages, and beside them timers and windows."""
     return [
         Watch(services, triage_due, page_stuck),
         Watch(services, deliver_pages),
         Watch(services, fire_timers),
+        Watch(services, Planner(), move_windows, take_up_held),
         Watch(services, ping, every=PING_EVERY),
     ]
 

@@ -21,7 +21,8 @@ from responder.domain.incident import Incident, IncidentStatus, ResolvedBy
 from responder.domain.notification import Happening
 from responder.log import about
 from responder.pipeline.accept import PAGE_PATIENCE
-from responder.pipeline.notify import bare_resolve, page, tell
+from responder.pipeline.maintenance import Silence, silences, silencing
+from responder.pipeline.notify import bare_resolve, drop_bare_pages, page, tell
 from responder.pipeline.people import hear
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
@@ -37,22 +38,25 @@ PORTION = 100
 
 
 @dataclass
-class _Batch:
-    """One delivery in hand: its conditions as they become, and what became of each alert."""
+class Batch:
+    """One delivery in hand: its conditions as they become, and what became of each alert.
+
+    silences: windows in force that keep everything back; held: what they keep back from now on, or
+    no longer.
+    """
 
     services: Services
     tx: Transaction
     source: str
     received: datetime
     page_due_at: datetime
+    actor: Actor
     conditions: dict[str, Condition] = field(default_factory=dict)
     incidents: dict[str, UUID | None] = field(default_factory=dict)  # by fingerprint
     outcomes: list[tuple[AlertOutcome, UUID | None, str]] = field(default_factory=list)
     cleared: set[UUID] = field(default_factory=set)
-
-    @property
-    def actor(self) -> Actor:
-        return Actor(ActorKind.SENDER, self.source)
+    silences: Sequence[Silence] = ()
+    held: dict[str, Silence | None] = field(default_factory=dict)  # by fingerprint
 
 
 def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
@@ -76,7 +80,8 @@ def _triage_portion(services: Services, delivery_id: UUID, hurry: bool) -> bool 
         if row is None:
             return None
         notices, more = _untold(tx, row)
-        batch = _Batch(services, tx, row["source"], row["received_at"], _page_due_at(tx, row))
+        batch = _batch(services, tx, row, _page_due_at(tx, row))
+        batch.silences = silences(tx)
         identities = [
             services.catalogue.identify(notice) if isinstance(notice, Alert) else None
             for notice in notices
@@ -93,6 +98,13 @@ def _triage_portion(services: Services, delivery_id: UUID, hurry: bool) -> bool 
     return more
 
 
+def _batch(
+    services: Services, tx: Transaction, row: Mapping[str, Any], page_due_at: datetime
+) -> Batch:
+    sender = Actor(ActorKind.SENDER, row["source"])
+    return Batch(services, tx, row["source"], row["received_at"], page_due_at, sender)
+
+
 def _untold(tx: Transaction, row: Mapping[str, Any]) -> tuple[list[Alert | Malformed], bool]:
     """The next portion of the alerts that have no outcome yet, and whether there are more.
 
@@ -105,7 +117,7 @@ def _untold(tx: Transaction, row: Mapping[str, Any]) -> tuple[list[Alert | Malfo
     return notices, len(told) > done + PORTION
 
 
-def _hear(batch: _Batch, row: Mapping[str, Any]) -> None:
+def _hear(batch: Batch, row: Mapping[str, Any]) -> None:
     for plain in row["notices"]:
         if "echo" in plain:
             echo = notice_from_json(plain)
@@ -136,7 +148,7 @@ def _give_up_portion(services: Services, delivery_id: UUID, why: str) -> bool | 
         if row is None:
             return None
         notices, more = _untold(tx, row)
-        batch = _Batch(services, tx, row["source"], row["received_at"], tx.now)
+        batch = _batch(services, tx, row, tx.now)
         batch.outcomes = [(AlertOutcome.QUARANTINED, None, why)] * len(notices)
         _save(batch, delivery_id, notices)
         if not more:
@@ -148,7 +160,7 @@ def _give_up_portion(services: Services, delivery_id: UUID, why: str) -> bool | 
         return more
 
 
-def _log_outcomes(batch: _Batch, delivery_id: UUID) -> None:
+def _log_outcomes(batch: Batch, delivery_id: UUID) -> None:
     """Which delivery opened which incidents, and what became of its other alerts."""
     with about(delivery=delivery_id):
         counts = Counter(outcome.value for outcome, _, _ in batch.outcomes)
@@ -166,7 +178,7 @@ def _in_key_order(identities: Sequence[Identity | None]) -> list[int]:
 
 
 def _lock(
-    batch: _Batch, notices: Sequence[Alert | Malformed], identities: Sequence[Identity | None]
+    batch: Batch, notices: Sequence[Alert | Malformed], identities: Sequence[Identity | None]
 ) -> None:
     targets = {
         identity.target
@@ -185,6 +197,8 @@ def _lock(
     for row in batch.tx.all("lock_conditions", **known):
         batch.conditions[row["fingerprint"]] = _condition(row)
         batch.incidents[row["fingerprint"]] = row["incident_id"]
+        if row["held_until"] is not None:
+            batch.held[row["fingerprint"]] = Silence(row["held_by"], row["held_until"], ())
     batch.outcomes = [(AlertOutcome.QUARANTINED, None, "")] * len(notices)
 
 
@@ -196,7 +210,7 @@ def _condition(row: Mapping[str, Any]) -> Condition:
 
 
 def _take(
-    batch: _Batch, notice: Alert | Malformed, identity: Identity | None
+    batch: Batch, notice: Alert | Malformed, identity: Identity | None
 ) -> tuple[AlertOutcome, UUID | None, str]:
     if isinstance(notice, Malformed) or identity is None:
         return AlertOutcome.QUARANTINED, None, getattr(notice, "reason", "")
@@ -204,6 +218,8 @@ def _take(
     after = merge(before, notice, batch.received)
     batch.conditions[notice.fingerprint] = after
     incident_id = batch.incidents[notice.fingerprint]
+    if not after.firing:
+        batch.held.pop(notice.fingerprint, None)
     if notice.status == AlertStatus.RESOLVED:
         if not before.firing or after.firing:
             if incident_id is None and identity.severity.pages:
@@ -214,13 +230,43 @@ def _take(
         return AlertOutcome.CLEARED, incident_id, ""
     if not after.firing:
         return AlertOutcome.STALE, incident_id, "it is older than the known end"
-    outcome, incident = _place(batch, notice, identity, incident_id)
+    if _hold(batch, notice, identity, incident_id):
+        return AlertOutcome.SUPPRESSED, None, "a maintenance window keeps it back until its end"
+    batch.held.pop(notice.fingerprint, None)
+    outcome, incident = place(batch, notice, identity, incident_id)
     batch.incidents[notice.fingerprint] = incident.id
     return outcome, incident.id, ""
 
 
-def _place(
-    batch: _Batch, alert: Alert, identity: Identity, current: UUID | None
+def _hold(batch: Batch, alert: Alert, identity: Identity, current: UUID | None) -> bool:
+    """A window with everything off keeps it back, unless its incident is open: that goes on."""
+    silence = silencing(batch.silences, alert.labels)
+    if silence is None or _is_open(batch, identity, current):
+        return False
+    if alert.fingerprint not in batch.held:  # told again and again, it is recorded once
+        batch.tx.record(
+            "held",
+            batch.actor,
+            f"maintenance {silence.id}",
+            after=AlertOutcome.SUPPRESSED,
+            fingerprint=alert.fingerprint,
+            key=identity.key,
+            until=silence.ends_at.isoformat(),
+        )
+    batch.held[alert.fingerprint] = silence
+    drop_bare_pages(batch.tx, identity.key)
+    return True
+
+
+def _is_open(batch: Batch, identity: Identity, current: UUID | None) -> bool:
+    known = batch.tx.maybe("incident", id=current) if current else None
+    if known is not None and known["status"] != IncidentStatus.RESOLVED:
+        return True
+    return batch.tx.maybe("lock_open_incident", key=identity.key) is not None
+
+
+def place(
+    batch: Batch, alert: Alert, identity: Identity, current: UUID | None
 ) -> tuple[AlertOutcome, Incident]:
     """The incident of a firing alert: its condition's own, the one of its key, or a new one."""
     if current is not None:
@@ -242,7 +288,7 @@ def _place(
     return _open(batch, alert, identity)
 
 
-def _open(batch: _Batch, alert: Alert, identity: Identity) -> tuple[AlertOutcome, Incident]:
+def _open(batch: Batch, alert: Alert, identity: Identity) -> tuple[AlertOutcome, Incident]:
     rule = batch.services.catalogue.rules.get(identity.rule or "")
     row = batch.tx.maybe(
         "insert_incident",
@@ -290,7 +336,7 @@ def _open(batch: _Batch, alert: Alert, identity: Identity) -> tuple[AlertOutcome
 
 
 def _join(
-    batch: _Batch, incident: Incident, alert: Alert, identity: Identity, again: bool = False
+    batch: Batch, incident: Incident, alert: Alert, identity: Identity, again: bool = False
 ) -> Incident:
     """A joining notice acts only when it raises the severity or, with `again`, when it reopened."""
     row = batch.tx.one(
@@ -322,13 +368,13 @@ def _join(
     return nudge(batch.tx, joined) if raised or unreadable or again else joined
 
 
-def _flap(batch: _Batch, incident: Incident, alert: Alert, identity: Identity) -> Incident:
+def _flap(batch: Batch, incident: Incident, alert: Alert, identity: Identity) -> Incident:
     """Firing again shortly after the end: the same incident goes on."""
     reopened = reopen(batch.services, batch.tx, incident, batch.actor, "it fires again")
     return _join(batch, reopened, alert, identity, again=True)
 
 
-def _suppress(batch: _Batch, incident: Incident) -> Incident:
+def _suppress(batch: Batch, incident: Incident) -> Incident:
     """A person closed it a short while ago; if it still fires after that time it goes on."""
     assert incident.resolved_at is not None
     due = incident.resolved_at + batch.services.settings.reopen_after
@@ -337,7 +383,7 @@ def _suppress(batch: _Batch, incident: Incident) -> Incident:
     return incident
 
 
-def _save(batch: _Batch, delivery_id: UUID, notices: Sequence[Alert | Malformed]) -> None:
+def _save(batch: Batch, delivery_id: UUID, notices: Sequence[Alert | Malformed]) -> None:
     rows = []
     for notice, (outcome, incident_id, note) in zip(notices, batch.outcomes, strict=True):
         alert = notice if isinstance(notice, Alert) else None
@@ -360,8 +406,9 @@ def _save(batch: _Batch, delivery_id: UUID, notices: Sequence[Alert | Malformed]
     batch.tx.many("update_condition", [_saved(batch, name) for name in batch.conditions])
 
 
-def _saved(batch: _Batch, fingerprint: str) -> dict[str, Any]:
+def _saved(batch: Batch, fingerprint: str) -> dict[str, Any]:
     condition = batch.conditions[fingerprint]
+    silence = batch.held.get(fingerprint)
     return {
         "source": batch.source,
         "fingerprint": fingerprint,
@@ -373,10 +420,12 @@ def _saved(batch: _Batch, fingerprint: str) -> dict[str, Any]:
         "latest": {"notice": condition.latest[1] if condition.latest else "{}"},
         "firing": condition.firing,
         "incident_id": batch.incidents[fingerprint],
+        "held_until": silence and silence.ends_at,
+        "held_by": silence and silence.id,
     }
 
 
-def _clear(batch: _Batch) -> None:
+def _clear(batch: Batch) -> None:
     """An incident ends with its last condition."""
     for incident_id in sorted(batch.cleared):
         incident = lock_incident(batch.tx, incident_id)

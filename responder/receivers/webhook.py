@@ -9,6 +9,9 @@ from responder.domain.signing import sign
 from responder.outbound import Refused, Undelivered, post
 from responder.receivers.brief.text import as_json
 
+#: What is not about one incident.
+_TYPES = {Happening.SUMMARY: "messages.summary", Happening.MAINTENANCE: "maintenance.changed"}
+
 
 class Webhook:
     """Signs with every live secret, so that the other side can change to a new one in peace."""
@@ -18,9 +21,8 @@ class Webhook:
 
     def deliver(self, message: Message, now: datetime, timeout: float) -> None:
         """The same webhook-id at every attempt, a new timestamp at each."""
-        is_summary = message.happening == Happening.SUMMARY
         happened = {
-            "type": "messages.summary" if is_summary else f"incident.{message.happening}",
+            "type": _TYPES.get(message.happening, f"incident.{message.happening}"),
             "timestamp": now.isoformat(),
             "data": message.document,
         }

@@ -11,7 +11,7 @@ from marshmallow.validate import Length
 
 from responder.settings.values import one_of
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _WORDS: dict[str, Any] = {
     "required": "missing; this key must be written",
     "invalid": "must be a list, [...]",
@@ -88,7 +88,7 @@ class Named(fields.Field[Any]):
             loaded = self.inner.deserialize(item)
         except ValidationError as error:
             mistakes = error.messages_dict
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             wrong = "not a name; write a-z, 0-9, _ and -, with a letter or digit first"
             mistakes.setdefault(SCHEMA, []).append(wrong)
         if mistakes:

@@ -33,6 +33,7 @@ from responder.settings.values import (
     read_switch,
     read_text,
 )
+from responder.settings.windows import WINDOWS
 
 
 class HttpKeys(Keys):
@@ -103,6 +104,7 @@ class FileKeys(Keys):
     levels = Items(Table(LevelKeys))
     business_hours = Table(BusinessHoursKeys)
     ack_for = Table(AckForKeys)
+    windows = WINDOWS
     last_resort = Table(LastResortKeys)
     dead_man = Table(DeadManKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

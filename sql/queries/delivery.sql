@@ -104,7 +104,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: lock_conditions
 -- What is known of these conditions.
-SELECT fingerprint, fired_at, fired_seen, ended_at, ended_seen, last_seen, latest, incident_id
+SELECT fingerprint, fired_at, fired_seen, ended_at, ended_seen, last_seen, latest, incident_id, held_until, held_by
 FROM condition
 WHERE source = %(source)s AND fingerprint = ANY(%(fingerprints)s)
 ORDER BY fingerprint
@@ -115,8 +115,32 @@ FOR UPDATE;
 UPDATE condition
 SET fired_at = %(fired_at)s, fired_seen = %(fired_seen)s, ended_at = %(ended_at)s,
     ended_seen = %(ended_seen)s, last_seen = %(last_seen)s, latest = %(latest)s,
-    firing = %(firing)s, incident_id = %(incident_id)s
+    firing = %(firing)s, incident_id = %(incident_id)s, held_until = %(held_until)s, held_by = %(held_by)s
 WHERE source = %(source)s AND fingerprint = %(fingerprint)s;
+
+-- name: lease_held
+-- The next condition whose window is over; it comes again after the lease unless it is taken up.
+UPDATE condition SET held_until = %(now)s + %(lease)s::interval
+WHERE (source, fingerprint) = (
+    SELECT source, fingerprint FROM condition WHERE held_until <= %(now)s
+    ORDER BY held_until LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING source, fingerprint, held_until, latest;
+
+-- name: lock_held
+-- It is still the one that was leased, and fires.
+SELECT incident_id, held_by FROM condition
+WHERE source = %(source)s AND fingerprint = %(fingerprint)s AND held_until = %(held_until)s AND firing
+FOR UPDATE;
+
+-- name: hold_longer
+-- Another window keeps it back.
+UPDATE condition SET held_until = %(until)s, held_by = %(by)s
+WHERE source = %(source)s AND fingerprint = %(fingerprint)s AND held_until = %(held_until)s;
+
+-- name: held_no_more
+-- It is in the hands of an incident.
+UPDATE condition SET held_until = NULL, held_by = NULL, incident_id = %(incident_id)s
+WHERE source = %(source)s AND fingerprint = %(fingerprint)s AND held_until = %(held_until)s;
 
 -- name: rate_exceeded
 -- How long to wait when a source has had its deliveries of the last minute; no row when it has not.

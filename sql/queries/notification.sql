@@ -27,6 +27,12 @@ UPDATE notification SET status = 'superseded'
 WHERE key = %(key)s AND receiver = %(receiver)s AND page AND happening = 'opened'
   AND (status = 'due' AND attempts = 0 OR status = 'sending' AND lease_until < %(now)s);
 
+-- name: drop_bare_pages
+-- Nobody is woken for what a maintenance window keeps back.
+UPDATE notification SET status = 'superseded'
+WHERE key = %(key)s AND page AND incident_id IS NULL AND happening = 'opened' AND status = 'due' AND attempts = 0
+RETURNING id, receiver;
+
 -- name: owed_pages
 -- Of these deliveries and keys the ones that are not triaged and were not told just now, or whose
 -- page should have left, or is to leave in a moment.

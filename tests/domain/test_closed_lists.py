@@ -12,7 +12,9 @@ from responder.domain.answer import AnswerStatus
 from responder.domain.decision import REASONS, SENTENCES, Action, Autonomy, Reason
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
+from responder.domain.maintenance import Phase, WindowState
 from responder.domain.notification import Happening, NotificationStatus
+from responder.domain.settings import Expect
 from responder.domain.severity import Severity
 from responder.embedded import LocalPostgres
 
@@ -35,7 +37,16 @@ LISTS: dict[type[StrEnum], tuple[str, tuple[str, ...]]] = {
     ),
     Verification: ("waiting held failed not_asked", ("fix.verification",)),
     NotificationStatus: ("due sending sent dead superseded", ("notification.status",)),
-    Happening: ("opened acknowledged updated resolved summary", ("notification.happening",)),
+    Happening: (
+        "opened acknowledged updated resolved summary maintenance",
+        ("notification.happening",),
+    ),
+    WindowState: (
+        "announced waiting in_force finishing watching finished missed cancelled withdrawn",
+        ("maintenance_window.state",),
+    ),
+    Phase: ("before after", ("maintenance_item.phase",)),
+    Expect: ("answer no_rows rows", ("maintenance_item.expect",)),
     Autonomy: ("observe propose act", ("promotion.autonomy",)),
     ActorKind: ("responder person sender system", ("audit_event.actor_kind", "fix.actor_kind")),
 }
@@ -100,6 +111,7 @@ def test_no_list_of_the_schema_is_left_out(checks: Checks) -> None:
     listed = {f"{table}.{columns[0]}" for table, columns, text in checks if "ARRAY[" in text}
     # A timer's errand is our own affair: it stands in no document and has no enum.
     ours = {"timer.what", "decision.action", "fix.actor_kind", "token.role"}
+    ours.add("maintenance_item.ticked_kind")  # a person, or a diagnostic
     assert listed == {column for _, column in COLUMNS} | ours
 
 

@@ -1,6 +1,7 @@
 """A house behind its web door, and tokens for it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from flask.testing import FlaskClient
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.ids import new_id
 from responder.domain.secret import Secret
+from responder.domain.settings import Item
+from responder.pipeline.maintenance import Window, open_window
 from responder.pipeline.people import note
 from responder.runbook.loader import LoadedRule
 from responder.web import create_app
 from responder.web.tokens import TokenKeys, new_keys
 from tests.house import House, alert
 
+ANN = Actor(ActorKind.PERSON, "ann")
 Tokens = Mapping[str, Mapping[str, str]]
 EXHAUSTED = """
 INSERT INTO shopify_sync_queue
@@ -64,9 +68,11 @@ def tokens(key_file: Path) -> Tokens:
 def busy(house: House) -> House:
     """A house in which every part of an incident document has something in it."""
     house.shop.run(EXHAUSTED)
+    announced = Window("a release", (), duration=timedelta(hours=1), page=False, fix=True)
+    open_window(house.services, replace(announced, after=[Item("look")]), ANN)
     house.post(alert("ShopifyQueueStuck", severity="warning"), {"labels": {}})
     house.settle()
-    note(house.services, house.incident().id, Actor(ActorKind.PERSON, "ann"), "I am looking.")
+    note(house.services, house.incident().id, ANN, "I am looking.")
     house.post(alert("DatabaseDown"), alert("Nobody"))
     house.settle()
     return house

@@ -16,6 +16,7 @@ _JOB = (30, 300)
 _SKEW = (1, 60)
 _LATENCY_MS = 100
 _SILENCE = timedelta(hours=24)
+_OVERDUE = timedelta(minutes=1)
 
 
 def ours(store: Store, settings: Settings) -> Iterator[Sign]:
@@ -29,6 +30,7 @@ def ours(store: Store, settings: Settings) -> Iterator[Sign]:
         yield from _receivers(tx, settings)
         yield from _sources(tx, settings)
         yield _autofix(tx)
+        yield from _maintenance(tx, settings)
         if settings.dead_man is not None:
             yield _dead_man(tx, settings.dead_man)
 
@@ -162,6 +164,29 @@ def _autofix(tx: Transaction) -> Sign:
     since = ago((tx.now - row["at"]).total_seconds())
     said = f"off for {since} by {quoted(row['actor'])}: {quoted(row['reason'])}"
     return warn("autofix", said, "when that is over: responder fixes start --reason R")
+
+
+def _maintenance(tx: Transaction, settings: Settings) -> Iterator[Sign]:
+    """What is in force, what waits for people, and what a start of ours should have taken back."""
+    known = {window.name for window in settings.windows}
+    rows = tx.all("standing_windows")
+    for row in rows:
+        what = f"maintenance {quoted(row['name'] or row['reason'])}"
+        see = f"responder maintenance show {row['id']}"
+        if row["state"] in ("waiting", "finishing"):
+            lacking = "its list before" if row["state"] == "waiting" else "its list afterwards"
+            said = f"is {row['state']}: {some(row['open'], 'item')} of {lacking} not ticked"
+            yield warn(what, said, see)
+        elif row["name"] is not None and row["name"] not in known:
+            yield warn(what, f"is {row['state']}, and the settings do not know it", see)
+        elif row["state"] == "in_force":
+            yield ok(what, f"is in force for {ago((row['ends_at'] - tx.now).total_seconds())} more")
+    held = tx.one("conditions_held", overdue=_OVERDUE)
+    if held["overdue"]:
+        said = f"{some(held['overdue'], 'condition')} should have been taken up after its end"
+        yield bad("maintenance", said, "read the log of web and worker processes")
+    elif not rows:
+        yield ok("maintenance", "none is in force")
 
 
 def _dead_man(tx: Transaction, dead_man: DeadMan) -> Sign:

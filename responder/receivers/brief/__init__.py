@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from responder.domain.notification import Happening, Message
-from responder.receivers.brief import evidence, fixed, summary
+from responder.receivers.brief import evidence, fixed, maintenance, summary
 from responder.receivers.brief.piece import Part, Piece
 from responder.receivers.brief.text import (
     command,
@@ -74,6 +74,10 @@ def brief(message: Message) -> Brief:
         told = mapping(document.get("summary"))
         severity, title, state = summary.gravest(told), summary.title(told), summary.state(told)
         parts = list(summary.parts(document))
+    elif message.happening == Happening.MAINTENANCE:
+        told = mapping(document.get("maintenance"))
+        severity, title, state = "P3", maintenance.title(told), maintenance.state(told)
+        parts = list(maintenance.parts(document))
     else:
         incident = mapping(document.get("incident"))
         severity, title = severity_of(incident), title_of(document)
@@ -137,7 +141,8 @@ def _parts(happening: Happening, document: Mapping[str, Any]) -> Iterator[Part]:
     """Who is told that somebody has it needs no evidence; who is told of the end needs no offer."""
     incident = mapping(document.get("incident"))
     over = happening == Happening.RESOLVED or incident.get("status") == "resolved"
-    yield Part("Cause", (Piece(_cause(document, over)),))
+    causes = filter(None, (_cause(document, over), maintenance.around(document)))
+    yield Part("Cause", (Piece("\n".join(causes)),))
     if happening == Happening.ACKNOWLEDGED:
         return
     if not over:

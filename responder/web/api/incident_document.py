@@ -160,6 +160,17 @@ class Escalation(Answer):
     sentence = string(told="Who was told, and who could not be.")
 
 
+class AroundMaintenance(Answer):
+    """The maintenance in which the incident began, or shortly after which it did."""
+
+    id = fields.UUID(required=True)
+    name = string(null=True)
+    reason = string()
+    starts_at = moment()
+    ends_at = moment()
+    during = fields.Boolean(required=True)
+
+
 class Note(Answer):
     """What somebody wrote."""
 
@@ -204,6 +215,7 @@ class IncidentDocument(Answer):
     fixes = many(Fix)
     options = many(OfferedOption)
     escalation = fields.Nested(Escalation, required=True)
+    maintenance = fields.Nested(AroundMaintenance, required=True, allow_none=True)
     notes = many(Note)
     notifications = many(Notification)
     links = fields.Nested(Links, required=True)
