@@ -73,6 +73,8 @@ def _days(written: str, first: datetime) -> rrule:
             raise ValueError(f"not a value of {name}: {value!r}")
     if names.count("FREQ") != 1 or len(set(names)) < len(names):
         raise ValueError('must say FREQ, and nothing twice, for example "FREQ=WEEKLY;BYDAY=SU"')
+    if {"COUNT", "UNTIL"} <= set(names):
+        raise ValueError("says COUNT and UNTIL, not both may stand")
     try:
         return rrulestr(written, dtstart=first)
     except ValueError as error:

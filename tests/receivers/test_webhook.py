@@ -100,7 +100,8 @@ def test_every_happening_is_told(
 ) -> None:
     web.post(URL, status=200)
     deliver(secret(tmp_path, NEW), message=Message("1", happening, "responder-abc", {}))
-    told = "messages.summary" if happening == "summary" else f"incident.{happening}"
+    others = {"summary": "messages.summary", "maintenance": "maintenance.changed"}
+    told = others.get(happening, f"incident.{happening}")
     assert json.loads(sent(web)[1])["type"] == told
 
 
