@@ -7,6 +7,7 @@ import click
 import pytest
 
 from responder.cli import main
+from responder.cli.setup import runbook_mistakes
 from responder.domain.actor import ActorKind
 from responder.domain.alert import Alert, AlertOutcome, AlertStatus, DeliveryOutcome
 from responder.domain.answer import Answer, AnswerStatus, ErrorKind
@@ -20,6 +21,7 @@ from responder.domain.settings import Expect
 from responder.domain.severity import Severity
 from responder.runbook import Case
 from responder.runbook.loader import load
+from responder.settings import read
 from responder.web.api import SUBJECTS
 from responder.web.health import health
 from responder.web.openapi import pages
@@ -111,6 +113,21 @@ def test_the_rule_of_the_page_loads_and_concludes(tmp_path: Path) -> None:
     answer = Answer(AnswerStatus.OK, asked_at=now, rows=[{"id": 1}], row_count=1)
     (finding,) = rule.rule.conclude(Case(alert, {}, now, {"exhausted": answer}))
     assert (finding.name, finding.offers) == ("exhausted", ("retry",))
+
+
+def test_the_usual_windows_of_the_page_can_be_used() -> None:
+    page = (DOCS / "maintenance.md").read_text()
+    example = (DOCS / "examples" / "responder.toml").read_text()
+    settings = read(example + page.partition("```toml\n")[2].partition("```")[0], "the page")
+    assert [window.name for window in settings.windows] == ["weekly", "monthly", "quarterly"]
+    assert list(runbook_mistakes(settings)) == []
+    weekly = settings.windows[0]
+    assert (len(weekly.before), len(weekly.after), weekly.watch.seconds) == (5, 4, 3600)
+
+
+def test_the_page_of_maintenance_has_every_state() -> None:
+    told = [cells[0].strip("`") for cells in rows("maintenance.md")]
+    assert [word for word in told if word in set(WindowState)] == list(WindowState)
 
 
 def test_every_view_is_in_the_table() -> None:

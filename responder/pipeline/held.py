@@ -4,6 +4,7 @@ As with timers it is leased first: when a process dies, or one condition's takin
 again, and holds up no other.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -33,7 +34,7 @@ def _lease(services: Services) -> Mapping[str, Any] | None:
 
 def _take_up(services: Services, tx: Transaction, leased: Mapping[str, Any]) -> None:
     """Locks in the order of triage: target, condition, incident."""
-    alert = alert_from_json(leased["latest"]["notice"])
+    alert = alert_from_json(json.loads(leased["latest"]["notice"]))
     identity = services.catalogue.identify(alert)
     if identity.target and identity.severity.pages:
         tx.run("lock_target", target=identity.target)

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from responder.domain.actor import Actor, ActorKind
+from responder.domain.settings import Item
+from responder.pipeline.maintenance import Window, open_window
 from responder.pipeline.people import note
 from tests.house import House, alert
 
@@ -52,6 +55,11 @@ def test_check_names_every_mistake_at_once(
         (["token", "issue", "--name", "kim", "--role", "boss"], 2, "'boss' is not one of"),
         (["token", "issue", "--name", "kim", "--role", "viewer", "--for", "0s"], 2, "longer"),
         (["work", "--slots", "0"], 2, "0 is not in the range"),
+        (["maintenance", "list"], 0, "there are no windows"),
+        (["maintenance", "show", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e"], 1, "no such window"),
+        (["maintenance", "end", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e"], 1, "no such window"),
+        (["maintenance", "tick", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e", "1"], 1, "no such item"),
+        (["maintenance", "tick", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e", "0"], 2, "not in the"),
         (["nonsense"], 2, "No such command"),
     ],
 )
@@ -150,3 +158,37 @@ def test_a_key_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     again = run("token", "keys", "--out", str(path))
     assert (again.exit_code, path.read_text()) == (1, before)
     assert run("token", "issue", "--name", "kim", "--role", "admin").output.count(".") == 2
+
+
+def test_a_checklist_at_the_command_line(run: Run, tmp_path: Path, house: House) -> None:
+    weekly = """
+[[windows]]
+name = "weekly"
+reason = "Database maintenance"
+starts = 2026-01-04T02:00:00
+rrule = "FREQ=WEEKLY;BYDAY=SU"
+duration = "2h"
+matches = []
+before = ["Take a snapshot", {item = "Look", check = "nobody.knows"}]
+
+[sources"""
+    change(tmp_path, "[sources", weekly)
+    mistakes = json.loads(run("check", "--json").stdout)["mistakes"]
+    assert any(
+        each.startswith("windows[0].before[1]: 'nobody.knows': there is no rule")
+        for each in mistakes
+    )
+    items = json.loads(run("maintenance", "list", "--json").stdout)["items"]
+    assert {(each["name"], each["state"], each["id"]) for each in items} == {
+        ("weekly", "coming", None)
+    }
+    window = Window("a release", (), duration=timedelta(hours=1), before=[Item("Take a snapshot")])
+    window_id = str(open_window(house.services, window, Actor(ActorKind.PERSON, "kim")))
+    assert "[ ]  1 before Take a snapshot" in run("maintenance", "show", window_id).output
+    assert run("maintenance", "tick", window_id, "1", "--as", "kim").output == "ticked\n"
+    assert "[x]  1 before Take a snapshot  (kim, " in run("maintenance", "show", window_id).output
+    undone = run("maintenance", "tick", window_id, "1", "--undo")
+    assert (undone.exit_code, "was in force" in undone.output) == (1, True)
+    assert run("maintenance", "end", window_id, "--as", "kim").exit_code == 0
+    shown = json.loads(run("maintenance", "show", window_id, "--json").stdout)
+    assert (shown["state"], shown["checklist"][0]["ticked_by"]) == ("watching", "kim")

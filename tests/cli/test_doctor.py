@@ -14,6 +14,9 @@ from werkzeug.serving import make_server
 
 from responder.cli import main
 from responder.cli.doctor.sign import ago, quoted, some
+from responder.domain.actor import Actor, ActorKind
+from responder.domain.settings import Item
+from responder.pipeline.maintenance import Window, end_window, open_window
 from responder.receivers import Undelivered
 from responder.store.slots import READING_SLOTS
 from responder.web import create_app
@@ -107,6 +110,7 @@ def test_a_house_in_order(house: House, signs: Signs) -> None:
     assert seen.keys() - fine - {"database"} == wrong  # whose answer may be slow here
     assert fine >= {"settings", "secrets", "runbook", "keys", "web", "clock", "server"}
     assert fine >= {"partitions", "ledger", "triage", "workers", "jobs", "pages", "autofix"}
+    assert "maintenance" in fine
     assert seen["source silent"][:2] == ("warn", "was never heard of")
     assert seen["dead man"][0] == "warn"
     # Here both are databases of one server; in production that must not be.
@@ -302,6 +306,32 @@ def test_autofix_is_off(house: House, signs: Signs) -> None:
     seen = signs()["autofix"]
     assert seen[:2] == ("warn", "off for 3 h by kim: a release")
     assert "responder fixes start" in seen[2]
+
+
+def test_a_maintenance_that_waits_for_people(house: House, signs: Signs) -> None:
+    window = Window("a\x1brelease", (), duration=timedelta(hours=1), after=[Item("look")])
+    window_id = open_window(house.services, window, Actor(ActorKind.PERSON, "kim"))
+    assert signs()["maintenance a release"][:2] == ("ok", "is in force for 60 min more")
+    end_window(house.services, window_id, Actor(ActorKind.PERSON, "kim"))
+    status, says, do = signs()["maintenance a release"]
+    assert (status, says) == ("warn", "is finishing: 1 item of its list afterwards not ticked")
+    assert do == f"responder maintenance show {window_id}"
+    house.sql("UPDATE maintenance_window SET state = 'in_force', name = 'gone' RETURNING id")
+    assert signs()["maintenance gone"][:2] == (
+        "warn",
+        "is in_force, and the settings do not know it",
+    )
+
+
+def test_what_a_window_kept_back_is_not_taken_up(house: House, signs: Signs) -> None:
+    house.sql(
+        "INSERT INTO condition (source, fingerprint, last_seen, latest, firing, held_until)"
+        " VALUES ('s', 'f', now(), '{}', true, now() - interval '2 min')"
+    )
+    assert signs()["maintenance"][:2] == (
+        "bad",
+        "1 condition should have been taken up after its end",
+    )
 
 
 def test_the_dead_man(house: House, signs: Signs, tmp_path: Path) -> None:

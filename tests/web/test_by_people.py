@@ -9,6 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from responder.domain.settings import RecurringWindow
+from responder.pipeline.recurring import Planner
 from responder.web import create_app
 from responder.web.api.autofix import PATIENCE
 from tests.house import House, alert
@@ -301,6 +303,77 @@ def test_what_is_no_window(
     told = is_problem(announce(client, tokens["operator"], **changes), status, reason)
     assert list(told["errors"]) == [wrong], told
     assert (house.sql("SELECT id FROM maintenance_window"), house.trail()) == ([], [])
+
+
+SNAPSHOT = [{"item": "Take a snapshot"}]
+
+
+def test_a_checklist_is_ticked_by_name(client: FlaskClient, tokens: Tokens, house: House) -> None:
+    after = [{"item": "Smoke test", "check": "database_down.server", "expect": "rows"}]
+    made = announce(client, tokens["operator"], before=SNAPSHOT, after=after, page=False)
+    told = made.get_json()
+    assert (told["state"], told["in_force"], told["ready_at"]) == ("waiting", False, None)
+    assert [(each["position"], each["phase"]) for each in told["checklist"]] == [
+        (1, "before"),
+        (2, "after"),
+    ]
+    place = f"/v1/maintenance/{told['id']}/checklist"
+    done = {"json": {"done": True}, "headers": tokens["operator"]}
+    is_problem(client.put(f"{place}/2", **done), 409, "not_possible")
+    is_problem(client.put(f"{place}/3", **done), 404, "not_found")
+    for wrong in ({}, {"done": "yes"}, {"done": 1}):
+        answer = client.put(f"{place}/1", json=wrong, headers=tokens["operator"])
+        is_problem(answer, 400, "wrong_parameters")
+    denied = client.put(f"{place}/1", json={"done": True}, headers=tokens["viewer"])
+    is_problem(denied, 403, "forbidden")
+    ticked = client.put(f"{place}/1", **done)
+    assert ticked.status_code == 200
+    told = ticked.get_json()
+    first = told["checklist"][0]
+    assert (told["state"], told["in_force"]) == ("in_force", True)
+    assert (first["ticked_by"], first["ticked_kind"]) == ("operator-ann", "person")
+    assert first["ticked_at"] is not None
+    undone = client.put(f"{place}/1", json={"done": False}, headers=tokens["operator"])
+    is_problem(undone, 409, "not_possible")
+    assert ("operator-ann", "maintenance", "ticked") in by_people(house)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong", "status"),
+    [
+        ({"before": [{"item": " "}]}, "before", 400),
+        ({"before": [{"item": "x", "colour": "red"}]}, "before", 400),
+        ({"before": "x"}, "before", 400),
+        ({"before": SNAPSHOT * 51}, "before", 400),
+        ({"after": [{"item": "x", "check": "nothing.here"}]}, "after", 409),
+        ({"after": [{"item": "x", "check": "database_down.server", "target": "t"}]}, "after", 409),
+        ({"after": [{"item": "x", "expect": "luck"}]}, "after", 400),
+        ({"watch": "2d"}, "watch", 409),
+    ],
+)
+def test_what_is_no_checklist(
+    client: FlaskClient, tokens: Tokens, changes: Mapping[str, Any], wrong: str, status: int
+) -> None:
+    reason = "wrong_parameters" if status == 400 else "not_possible"
+    told = is_problem(announce(client, tokens["operator"], **changes), status, reason)
+    assert list(told["errors"]) == [wrong]
+
+
+def test_what_comes_again_is_shown(house: House, tokens: Tokens) -> None:
+    weekly = RecurringWindow(
+        *("weekly", "Database maintenance", datetime(2026, 1, 4, 2), "FREQ=WEEKLY;BYDAY=SU"),
+        *(timedelta(hours=2), ()),
+    )
+    house.with_settings(windows=(weekly,))
+    client = create_app(house.services).test_client()
+    told = client.get("/v1/maintenance/coming", headers=tokens["viewer"]).get_json()
+    assert len(told["items"]) in (14, 15)
+    assert {each["name"] for each in told["items"]} == {"weekly"}
+    assert told["items"][0]["starts_at"].endswith("02:00:00+00:00")
+    Planner()(house.services)
+    (row,) = client.get("/v1/maintenance", headers=tokens["viewer"]).get_json()["items"]
+    assert (row["name"], row["state"]) == ("weekly", "announced")
+    assert row["starts_at"] == told["items"][0]["starts_at"]
 
 
 @pytest.mark.parametrize("method", ["get", "delete"])

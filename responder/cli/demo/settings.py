@@ -3,6 +3,7 @@
 import base64
 import json
 import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from responder.cli.demo.shop import Shop
@@ -141,12 +142,61 @@ level = 4
 contacts = ["database_admin"]
 severity = ["P0"]
 
+# The runbook's maintenance. None begins while the demo runs, and none without its list.
+[[windows]]
+name = "weekly"
+reason = "Database maintenance"
+starts = {maintenance}T02:00:00
+rrule = "FREQ=WEEKLY;BYDAY=SU"
+duration = "2h"
+matches = ['env="production"']
+page = false
+before = {before}
+after = {after}
+
+[[windows]]
+name = "monthly"
+reason = "Extension updates"
+starts = {maintenance}T02:00:00
+rrule = "FREQ=MONTHLY;BYDAY=1SU"
+duration = "2h"
+matches = ['env="production"']
+before = {before}
+after = {after}
+
+[[windows]]
+name = "quarterly"
+reason = "Index rebuilds"
+starts = {maintenance}T02:00:00
+rrule = "FREQ=MONTHLY;INTERVAL=3;BYDAY=1SU"
+duration = "2h"
+matches = ['env="production"']
+before = {before}
+after = {after}
+
 [last_resort]
 receivers = ["pagerduty"]
 
 [dead_man]
 url = "file:{folder}/dead_man"
 """
+
+#: The runbook's checklists; its last item, an hour of watching, is the key `watch`.
+_BEFORE = """[
+    "Notify users 24 hours in advance",
+    "Take database snapshot",
+    "Test rollback procedure",
+    "Prepare status page update",
+    "Have rollback plan ready",
+]"""
+_AFTER = """[
+    {item = "Run smoke tests", check = "database_down.server", target = "shop_eu", expect = "rows"},
+    "Check error rates",
+    {item = "Verify all services operational", check = "database_down.port", target = "shop_eu"},
+    "Update status page",
+]"""
+#: Longer than any demo runs.
+_LATER = timedelta(days=3)
 
 
 class SecretFiles:
@@ -198,6 +248,9 @@ def write_settings(
         url=url,
         pager=pager.url,
         smtp=pager.smtp_port,
+        maintenance=(datetime.now(UTC) + _LATER).date(),
+        before=_BEFORE,
+        after=_AFTER,
         **{name: shop.front.url for name, shop in shops.items()},
     )
     kept.write("responder.toml", text)
