@@ -15,6 +15,7 @@ from responder.cli.common import (
     print_json,
     print_table,
     read_settings,
+    seen,
     services_of,
     store_of,
 )
@@ -76,9 +77,8 @@ def show(window_id: UUID, config: Path, as_json: bool) -> None:
     if as_json:
         print_json({**{name: row[name] for name in _SHOWN}, "checklist": items})
         return
-    click.echo("  ".join(str(row[name]) for name in _SHOWN if row[name]))
-    for item in items:
-        click.echo(_line(item))
+    for line in ("  ".join(str(row[name]) for name in _SHOWN if row[name]), *map(_line, items)):
+        click.echo(seen(line))
 
 
 def _line(item: Mapping[str, Any]) -> str:

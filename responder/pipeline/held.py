@@ -42,6 +42,9 @@ def _take_up(services: Services, tx: Transaction, leased: Mapping[str, Any]) -> 
     row = tx.maybe("lock_held", **key)
     if row is None:
         return  # a notice of it came in between, or another window was ended
+    if not row["firing"]:  # a release that knows nothing of windows heard its end
+        tx.run("held_no_more", **key, incident_id=row["incident_id"])
+        return
     silence = silencing(silences(tx), alert.labels)
     if silence is not None:
         tx.run("hold_longer", **key, until=silence.ends_at, by=silence.id)

@@ -127,9 +127,9 @@ WHERE (source, fingerprint) = (
 RETURNING source, fingerprint, held_until, latest;
 
 -- name: lock_held
--- It is still the one that was leased, and fires.
-SELECT incident_id, held_by FROM condition
-WHERE source = %(source)s AND fingerprint = %(fingerprint)s AND held_until = %(held_until)s AND firing
+-- It is still the one that was leased.
+SELECT incident_id, held_by, firing FROM condition
+WHERE source = %(source)s AND fingerprint = %(fingerprint)s AND held_until = %(held_until)s
 FOR UPDATE;
 
 -- name: hold_longer

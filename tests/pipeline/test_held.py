@@ -92,6 +92,17 @@ def test_what_ended_meanwhile_is_never_heard_of(start: Start) -> None:
     assert (house.incidents(), house.sql("SELECT FROM notification")) == ([], [])
 
 
+def test_an_end_that_an_older_release_heard_is_respected(start: Start) -> None:
+    """It does not know `held_until`, and leaves it as it is."""
+    house = start()
+    silence(house)
+    fires(house)
+    house.sql("UPDATE condition SET firing = false")
+    house.later(HOUR)
+    house.settle()
+    assert (house.incidents(), held(house)) == ([], [])
+
+
 def test_what_ended_and_fires_again_is_taken_up(start: Start) -> None:
     house = start()
     silence(house)

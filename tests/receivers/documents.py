@@ -286,6 +286,25 @@ BARE: dict[str, Any] = {
     "links": {"self": "https://responder.example.com/v1/incidents"},
 }
 
+#: Of a window whose time is over while its list afterwards is open.
+MAINTENANCE: dict[str, Any] = {
+    "version": 1,
+    "maintenance": {
+        "id": "019ceaf3-7d11-7c22-9b0e-51c8f6a0d9b5",
+        "name": "weekly",
+        "reason": "Database maintenance",
+        "state": "finishing",
+        "sentence": "Its time is over, and pages, questions and fixes are on again. It is not"
+        " finished: its list afterwards is not complete.",
+        "starts_at": after(),
+        "ends_at": after(minutes=120),
+        "open": ["Run smoke tests", "Update status page"],
+    },
+    "links": {
+        "self": "https://responder.example.com/v1/maintenance/019ceaf3-7d11-7c22-9b0e-51c8f6a0d9b5"
+    },
+}
+
 SUMMARY: dict[str, Any] = {
     "version": 1,
     "summary": {

@@ -21,6 +21,7 @@ from tests.receivers.documents import (
     BARE,
     FIXED,
     HOSTILE,
+    MAINTENANCE,
     ODD,
     P0,
     RESOLVED,
@@ -472,3 +473,38 @@ def test_a_number_that_python_does_not_write() -> None:
     large = 10**5000
     assert line(large, 50) == "a very large number"
     assert json.loads(as_json({"it": large})) == {"it": "a very large number"}
+
+
+# Maintenance
+
+
+def test_a_maintenance_says_what_is_open() -> None:
+    told = brief(message(MAINTENANCE, Happening.MAINTENANCE))
+    assert told.headline == "[P3] Maintenance weekly (Database maintenance)"
+    assert told.state.startswith("Finishing; 2026-03-14 ")
+    assert [each.title for each in told.parts] == ["Maintenance", "Still open"]
+    assert told.parts[1].pieces[0].text == "[ ] Run smoke tests\n[ ] Update status page"
+
+
+def test_of_a_long_list_the_first_are_told() -> None:
+    many = [f"item {n}" for n in range(30)]
+    long = changed(MAINTENANCE, maintenance={**MAINTENANCE["maintenance"], "open": many})
+    lines = brief(message(long, Happening.MAINTENANCE)).parts[1].pieces[0].text.splitlines()
+    assert (len(lines), lines[-1]) == (21, "... 10 more")
+
+
+@pytest.mark.parametrize(
+    ("during", "sentence"),
+    [
+        (True, "It began during maintenance weekly (Database maintenance)."),
+        (
+            False,
+            "It began shortly after maintenance weekly (Database maintenance), which ended"
+            " 2026-03-14 05:12 UTC.",
+        ),
+    ],
+)
+def test_an_incident_says_that_maintenance_was_here(during: bool, sentence: str) -> None:
+    document = changed(P0, maintenance={**MAINTENANCE["maintenance"], "during": during})
+    assert part(document, "Cause").splitlines()[-1] == sentence
+    assert sentence not in part(changed(P0, maintenance=None), "Cause")
