@@ -80,6 +80,12 @@ def test_both_nights_of_a_clock_change(
     assert found == told
 
 
+def test_a_quarter_of_an_hour_around_the_leap() -> None:
+    """On the wall it is past 3 already when what would begin at half past 2 begins."""
+    quarter = ("2026-03-29T01:15", "2026-03-29T01:45")
+    assert starts("FREQ=DAILY", "2026-01-01T02:30", "Europe/Berlin", *quarter) == ["03-29 01:30"]
+
+
 @pytest.mark.parametrize(
     ("rule", "wrong"),
     [

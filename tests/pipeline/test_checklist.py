@@ -176,6 +176,14 @@ def test_a_process_that_dies_while_it_asks_leaves_it_to_the_next(start: Start) -
     assert row(house, window_id)["state"] == "in_force"
 
 
+def test_an_answer_that_comes_too_late_ticks_nothing(start: Start) -> None:
+    house = start()
+    window_id = announce(house, before=[Item("look", CHECK)])
+    house.later(HOUR)
+    answer_items(house.services)
+    assert (item(house, window_id)["ticked_at"], row(house, window_id)["state"]) == (None, "missed")
+
+
 def test_a_rule_that_is_gone_is_said(start: Start) -> None:
     house = start()
     window_id = announce(house, before=[Item("look", "gone.server")])

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from responder.pipeline.held import LEASE, take_up_held
+from responder.pipeline.held import LEASE, _take_up, take_up_held
 from responder.pipeline.maintenance import end_window
 from responder.pipeline.pages import page_stuck
 from tests.house import House, alert
@@ -291,6 +291,20 @@ def test_one_that_fails_does_not_hold_up_the_others(start: Start) -> None:
         dies(lambda: take_up_held(house.services))
         take_up_held(house.services)
         assert len(house.incidents()) == 1
+
+
+def test_a_notice_that_comes_between_lease_and_taking_up_wins(start: Start) -> None:
+    house = start()
+    silence(house)
+    fires(house)
+    house.later(HOUR)
+    with house.services.store.transaction() as tx:
+        leased = tx.one("lease_held", lease=LEASE)
+    house.post(alert("Thing"))
+    house.run_jobs()
+    with house.services.store.transaction() as tx:
+        _take_up(house.services, tx, leased)
+    assert (house.outcomes(), len(house.incidents())) == (["suppressed", "opened"], 1)
 
 
 def test_many_processes_take_it_up_once(start: Start) -> None:

@@ -19,7 +19,7 @@ from responder.pipeline.maintenance import end_window, open_window, paging_resum
 from responder.pipeline.recurring import AHEAD, Planner, coming
 from responder.pipeline.window_states import move_windows
 from responder.recurrence import Recurrence
-from tests.house import House
+from tests.house import House, alert
 from tests.walks import dies, refusing
 
 ANN = Actor(ActorKind.PERSON, "ann")
@@ -209,7 +209,8 @@ def test_a_running_process_with_old_settings_withdraws_nothing(start: Start) -> 
     house.with_settings(windows=(WEEKLY,))
     house.later(timedelta(minutes=2))
     old(house.services)
-    assert [row["state"] for row in rows(house)].count("announced") == 1
+    (left,) = [row for row in rows(house) if row["state"] == "announced"]
+    assert left["ends_at"] - left["starts_at"] == HOUR
 
 
 def test_what_is_in_force_is_not_withdrawn(start: Start) -> None:
@@ -390,6 +391,18 @@ def test_a_start_waits_for_its_list_and_an_end_for_its_own(start: Start) -> None
     }
     assert {each["name"] for each in messages} == {"weekly"}
     assert house.pager.got == []
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_fixes_go_on_until_the_list_is_complete(start: Start, ready: bool) -> None:
+    house = start()
+    asked = Asked("a release", (), duration=HOUR, before=[Item("look")])
+    window_id = open_window(house.services, asked, ANN)
+    if ready:
+        tick(house.services, window_id, 1, ANN, True)
+    house.post(alert("Thing"))
+    house.settle()
+    assert house.decision() == (("propose", "window") if ready else ("fix", "allowed"))
 
 
 def test_one_that_is_never_ready_is_missed(start: Start) -> None:
