@@ -22,6 +22,64 @@ _NOW = datetime.now(UTC)
 _numbers = count(1)
 
 
+#: A busy year: 40,000 lots of 25 items, the newest 10 still active; a queue of which one item in a
+#: hundred failed (every tenth of them for good) and 500 wait; 100,000 log lines in the last hour.
+#: No log of ours, no look-ups of keys, no default ids, indexes after the rows: 15 s instead of 40.
+BIG: Sequence[LiteralString] = (
+    "SET session_replication_role = replica",
+    "SET maintenance_work_mem = '256MB'",
+    "ALTER TABLE intake_items DROP CONSTRAINT intake_items_pkey, SET UNLOGGED",
+    "ALTER TABLE shopify_sync_queue DROP CONSTRAINT shopify_sync_queue_pkey, SET UNLOGGED",
+    "ALTER TABLE system_logs DROP CONSTRAINT system_logs_pkey, SET UNLOGGED",
+    "DROP INDEX shopify_sync_queue_status, shopify_sync_queue_created_at, system_logs_created_at",
+    """
+    INSERT INTO intake_lots (id, lot_number, status, created_by, created_at, completed_at)
+    SELECT md5('big lot' || n)::uuid, 'BIG-' || n,
+        CASE WHEN n > 39990 THEN 'active' ELSE 'completed' END, md5('user' || 4 + n % 30)::uuid,
+        now() - interval '13 minutes' * (40001 - n),
+        CASE WHEN n <= 39990 THEN now() - interval '13 minutes' * (40001 - n) END
+    FROM generate_series(1, 40000) n
+    """,
+    """
+    INSERT INTO intake_items (id, lot_id, sku, brand_title, subject, price, created_at)
+    SELECT md5(l.lot_number || '-' || n)::uuid, l.id, l.lot_number || '-' || n,
+        'Pokémon Base Set', 'Pikachu ' || n, 1.50, l.created_at
+    FROM (
+        SELECT id, lot_number, created_at FROM intake_lots WHERE lot_number LIKE 'BIG-%'
+        ORDER BY created_at
+    ) l, generate_series(1, 25) n
+    """,
+    """
+    INSERT INTO shopify_sync_queue
+        (id, inventory_item_id, status, retry_count, last_error, created_at)
+    SELECT md5('big sync' || n)::uuid, md5('BIG-' || 1 + n % 40000 || '-1')::uuid,
+        CASE WHEN n <= 500 THEN 'queued' WHEN n % 100 = 0 THEN 'failed' ELSE 'completed' END,
+        CASE WHEN n > 500 AND n % 100 = 0 THEN 3 ELSE 0 END,
+        CASE WHEN n > 500 AND n % 1000 = 0 THEN 'HTTP 404: Not Found'
+            WHEN n > 500 AND n % 100 = 0 THEN 'HTTP 503: Shopify is unavailable' END,
+        now() - interval '30 seconds' * n
+    FROM generate_series(1, 1000000) n
+    """,
+    """
+    INSERT INTO system_logs (id, level, message, context, created_at)
+    SELECT md5('big log' || n)::uuid, CASE WHEN n % 50 = 0 THEN 'error' ELSE 'info' END,
+        CASE WHEN n % 50 = 0 THEN 'HTTP 503 from Shopify' ELSE 'prices refreshed' END,
+        CASE WHEN n % 50 = 0
+            THEN jsonb_build_object('lot_id', md5('big lot' || 1 + n % 40000)::uuid) ELSE '{}' END,
+        now() - CASE WHEN n <= 100000 THEN interval '36 milliseconds' * n
+            ELSE interval '1 hour' + interval '9 seconds' * (n - 100000) END
+    FROM generate_series(1, 1000000) n
+    """,
+    "ALTER TABLE intake_items ADD PRIMARY KEY (id)",
+    "ALTER TABLE shopify_sync_queue ADD PRIMARY KEY (id)",
+    "ALTER TABLE system_logs ADD PRIMARY KEY (id)",
+    "CREATE INDEX shopify_sync_queue_status ON shopify_sync_queue (status, created_at)",
+    "CREATE INDEX shopify_sync_queue_created_at ON shopify_sync_queue (created_at)",
+    "CREATE INDEX system_logs_created_at ON system_logs (created_at)",
+    "VACUUM ANALYZE",
+)
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What an option's statements gave, in the order of the fix protocol."""
@@ -132,6 +190,19 @@ def shop(cluster: LocalPostgres, shop_template: str) -> Iterator[Shop]:
 def shared_shop(cluster: LocalPostgres, shop_template: str) -> Iterator[Shop]:
     """A shop for tests that do not care about its rows, or begin by cleaning up."""
     with _clone(cluster, shop_template) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="session")
+def big_shop(cluster: LocalPostgres, shop_template: str) -> Iterator[Shop]:
+    """A shop with a million rows in each table that grows, for tests that leave them as they are.
+
+    What is wrong in it stands in BIG; a test that changes something rolls it back.
+    """
+    with _clone(cluster, shop_template) as shop:
+        with psycopg.connect(shop.url("postgres"), autocommit=True) as connection:
+            for statement in BIG:
+                connection.execute(statement)
         yield shop
 
 
