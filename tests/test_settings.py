@@ -95,6 +95,7 @@ kind = "shop"
 matches = ['env="production"', 'region=~"eu-.+"']
 reading = "env:SHOP_READING_URL"
 writing = "env:SHOP_WRITING_URL"
+claims = {sub = "8f14e45f-ceea-467f-a9d1-2c1b4a3e5d60", role = "authenticated"}
 http = {base = "https://shop.example.com:8443/", paths = ["/health", "/ready"]}
 
 [targets.everything]
@@ -290,6 +291,10 @@ def test_a_file_with_every_key_becomes_settings() -> None:
                 writing=Secret(("env:SHOP_WRITING_URL",)),
                 http_base="https://shop.example.com:8443",
                 http_paths=("/health", "/ready"),
+                claims={
+                    "sub": "8f14e45f-ceea-467f-a9d1-2c1b4a3e5d60",
+                    "role": "authenticated",
+                },
             ),
             "everything": Target("everything", "shop", (), Secret(("env:SHOP_READING_URL",))),
         },

@@ -296,6 +296,8 @@ MISTAKES = [
         '[targets.t]\nmatches = []\nkind = ""\nreading = "env:A"',
         "targets.t.kind: must not be empty",
     ),
+    (matching("claims = {}"), "targets.t.claims: must not be empty"),
+    (matching("claims = {sub = 7}"), f"targets.t.claims.sub: {TEXT}"),
     (matching('writing = "postgresql://me:hunter2@h/x"'), f"targets.t.writing: {SECRET}"),
     (matching('http = {base = "http://h"}'), f"targets.t.http.paths: {MISSING}"),
     (

@@ -33,6 +33,7 @@ class ErrorKind(StrEnum):
     BEHIND = "behind"  # an earlier question failed that this one stands on
     PARAMETER = "parameter"  # the alert lacks a label that the question needs
     WINDOW = "window"  # a maintenance window keeps questions off
+    NO_INDEX = "no_index"  # the table is large and lacks the index that the question needs
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ class Source:
 class Target:
     """A system under care; an alert whose labels meet all matchers is about it.
 
-    reading, writing: PostgreSQL URLs of the diagnosing and the fixing role.
+    reading, writing: PostgreSQL URLs of the diagnosing and the fixing role. claims: as whom options
+    act that need somebody known to the target, as a JWT would say it: {"sub": "<an admin's id>"}.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Target:
     writing: Secret | None = None
     http_base: str = ""
     http_paths: Sequence[str] = ()
+    claims: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from uuid import UUID
 from responder.domain.actor import Actor, may
 from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.pipeline import climbing
+from responder.pipeline.document import NO_CLAIMS
 from responder.pipeline.fix import change_of, intend
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge
@@ -124,7 +125,7 @@ def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role
         raise _Edited
     parameters = _parameters(rule, option, incident, row["findings"], asked.parameters)
     fix_id = services.new_id()
-    change = change_of(incident, rule, option, parameters)
+    change = change_of(incident, services, rule, option, parameters)
     attempt = incident.attempt + 1  # of the walk that is enqueued here, and of no later one
     intend(tx, incident, fix_id, rule, option, change, attempt, actor, asked.dry_run)
     if incident.stage == Stage.DIAGNOSE:
@@ -158,6 +159,7 @@ def _option(
             option.outside and asked.dry_run
         ),
         "the target has no fixing role": target is None or target.writing is None,
+        NO_CLAIMS: option.claims and target is not None and not target.claims,
     }
     for objection, holds in objections.items():
         if holds:

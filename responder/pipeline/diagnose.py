@@ -63,6 +63,7 @@ def diagnose(incident: Incident, services: Services) -> Incident:
         asked = _ask_all(services, incident, rule)
         try:
             findings = conclude(rule, _case(services, incident, asked))
+            findings += _of_missing_indexes(asked)
         except RuleFailed as failed:
             if trouble != Reason.PARAMETER_MISSING:  # a rule may well fail without it
                 trouble, detail = Reason.RULE_FAILED, str(failed)
@@ -87,6 +88,18 @@ def diagnose(incident: Incident, services: Services) -> Incident:
         tx.many("insert_answer", _answer_rows(incident, asked))
         tx.run("hasten_pages", incident_id=incident.id)
     return replace(after, trouble=trouble or None, trouble_detail=detail)
+
+
+def _of_missing_indexes(asked: Sequence[_Asked]) -> list[Finding]:
+    """The questions that were spared a large table without the index that they need."""
+    return [
+        Finding(
+            f"index_missing_{each.question.name}",
+            f"Not asked, since {each.answer.error.message}: {each.question.text}",
+        )
+        for each in asked
+        if each.answer.error and each.answer.error.kind == ErrorKind.NO_INDEX
+    ]
 
 
 class RuleFailed(Exception):
@@ -197,6 +210,7 @@ def question_of(
             "sql",
             sql=statement.sql,
             parameters=bound,
+            index=diagnostic.index,
             timeout=timeout,
         )
     if isinstance(diagnostic, Http):

@@ -1,18 +1,22 @@
 """The incident document: the same JSON is answered by the API, forwarded to receivers and shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 from responder.domain.alert import Alert
 from responder.domain.incident import Incident, dedup_key
+from responder.domain.settings import Target
 from responder.pipeline.maintenance import maintenance_around
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Identity
 from responder.runbook.loader import LoadedRule
 from responder.store import Transaction
 from responder.store.incidents import incident_from_row
+
+#: Why an option cannot be run that the target allows to users of its own only.
+NO_CLAIMS = "it acts as a user of the target, and the target's `claims` do not say as whom"
 
 _LINKS = ("runbook", "dashboard", "panel", "silence", "source")
 
@@ -40,7 +44,7 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
         ],
         "decision": decision and _decision(decision),
         "fixes": [told_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
-        "options": _options(rule, row["findings"], decision),
+        "options": _options(rule, row["findings"], decision, _target(services, incident)),
         "escalation": _escalation(tx.one("escalation", id=incident_id)),
         "maintenance": _maintenance(tx, incident),
         "notes": [
@@ -165,10 +169,15 @@ def told_fix(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _target(services: Services, incident: Incident) -> Target | None:
+    return services.settings.targets.get(incident.target or "")
+
+
 def _options(
     rule: LoadedRule | None,
     findings: Sequence[Mapping[str, Any]],
     decision: Mapping[str, Any] | None,
+    target: Target | None,
 ) -> list[dict[str, Any]]:
     """What the runbook offers here: first what a finding offers, then the rest, with the reason."""
     if rule is None:
@@ -176,6 +185,8 @@ def _options(
     offered = [name for finding in findings for name in finding["offers"]]
     order = [*dict.fromkeys(offered), *(name for name in rule.options if name not in offered)]
     chosen = decision["option"] if decision and decision["action"] == "fix" else None
+    known = target is not None and bool(target.claims)
+    nobody = {each.name for each in rule.rule.options if each.claims and not known}
     return [
         {
             "name": name,
@@ -184,15 +195,21 @@ def _options(
             "offered": name in offered,
             "caution": rule.options[name].caution,
             "asks": dict(rule.options[name].asks),
+            "role": rule.options[name].role,
             "run": rule.options[name].run,
             "allowed": name == chosen,
-            "why_not": None if name == chosen else _why_not(name, offered, decision),
+            "why_not": None if name == chosen else _why_not(name, offered, decision, nobody),
         }
         for name in order
     ]
 
 
-def _why_not(name: str, offered: Sequence[str], decision: Mapping[str, Any] | None) -> str:
+def _why_not(
+    name: str, offered: Sequence[str], decision: Mapping[str, Any] | None, nobody: Container[str]
+) -> str:
+    """nobody: the options of which the settings do not say as whom they act."""
+    if name in nobody:
+        return NO_CLAIMS
     if name not in offered:
         return "no finding offers it"
     if decision is None:

@@ -75,7 +75,7 @@ def _asked_for(
     if rule is None or rule.checksum != asked["rule_checksum"]:
         return decide_again(incident, services, asked["id"], "the rule was edited meanwhile")
     option = rule.options[asked["option"]]
-    change = change_of(incident, rule, option, asked["parameters"])
+    change = change_of(incident, services, rule, option, asked["parameters"])
     with services.slots.writing(asked["target"], 5.0) as got:
         if not got:
             return busy(incident, services, asked["id"], "no fixing connection became free")
@@ -102,7 +102,7 @@ def _carry_out(
     option: Option,
     parameters: Mapping[str, Any],
 ) -> Incident:
-    change = change_of(incident, rule, option, parameters)
+    change = change_of(incident, services, rule, option, parameters)
     try:
         fix_id = _start(incident, services, rule, option, change)
     except (Refused, _AtTheGate) as refused:
@@ -138,7 +138,11 @@ def _make(
 
 
 def change_of(
-    incident: Incident, rule: LoadedRule, option: Option, parameters: Mapping[str, Any]
+    incident: Incident,
+    services: Services,
+    rule: LoadedRule,
+    option: Option,
+    parameters: Mapping[str, Any],
 ) -> writing.Change:
     """What an option does to the target, with all that it binds."""
     return writing.Change(
@@ -149,6 +153,7 @@ def change_of(
         parameters={**incident.parameters, **parameters},
         tables=tuple(option.changes),
         max_rows=option.max_rows,
+        claims=services.settings.targets[incident.target or ""].claims if option.claims else {},
     )
 
 
@@ -211,6 +216,7 @@ def intend(
         fix=str(fix_id),
         option=option.name,
         dry_run=dry_run,
+        **({"acts_as": change.claims.get("sub", "")} if change.claims else {}),
     )
 
 

@@ -20,6 +20,8 @@ from responder.domain.severity import Severity
 from responder.domain.statements import Statement, parse_statements
 from responder.runbook.rule import Diagnostic, Option, Rule, Sql
 
+_INDEX = re.compile(r"[\w.]+ \([\w()]+\)")
+
 
 class RunbookWrong(Exception):
     """The runbook cannot be loaded; the author of the rules must mend every line of `mistakes`."""
@@ -145,6 +147,8 @@ def _diagnostic_mistakes(rule: LoadedRule) -> Iterator[str]:
                 yield f"the statement `{diagnostic.name}` is missing in sql/rules/{rule.name}.sql"
             else:
                 yield from _unbound(rule, diagnostic.name, set(rule.rule.parameters))
+            if diagnostic.index and not _INDEX.fullmatch(diagnostic.index):
+                yield f"`{diagnostic.name}`: its index must be written like `orders (created_at)`"
         try:
             parse_duration(diagnostic.timeout)
         except ValueError as error:
@@ -163,6 +167,8 @@ def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
         yield f"option {option.name} is automatic, so it needs a statement, not a command to run"
     if option.automatic and option.asks:
         yield f"option {option.name} is automatic, so nobody is there to be asked"
+    if option.automatic and option.claims:
+        yield f"option {option.name} is automatic, so it must not act in a person's name (claims)"
     if option.role not in ROLES:
         yield f"option {option.name}: its role must be one of {', '.join(ROLES)}"
     try:

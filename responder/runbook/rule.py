@@ -12,12 +12,17 @@ from responder.domain.duration import parse_duration
 
 @dataclass(frozen=True)
 class Sql:
-    """Ask the target's database the statement of this name; `after`: not if that one failed."""
+    """Ask the target's database the statement of this name; `after`: not if that one failed.
+
+    index: "table (column)" that the statement needs; where a large table lacks it, the question is
+    not asked, which is a finding.
+    """
 
     name: str
     question: str
     after: str = ""
     timeout: str = "5s"
+    index: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,16 @@ Diagnostic = Sql | Http | Tcp
 
 
 class Label:
-    """A parameter taken from the first of these labels that the alert carries."""
+    """A parameter taken from the first of these labels that the alert carries.
 
-    def __init__(self, *names: str) -> None:
-        self.names = names
+    default: where it carries none of them; without a default the incident is handed over.
+    """
+
+    def __init__(self, *names: str, default: str | None = None) -> None:
+        self.names, self.default = names, default
 
     def value(self, labels: Mapping[str, str]) -> str | None:
-        return next((labels[name] for name in self.names if labels.get(name)), None)
+        return next((labels[name] for name in self.names if labels.get(name)), self.default)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class Option:
     `name_verify` stand in the rule's SQL. changes: every table it may change, the main one first.
     max_rows: more changed rows, triggers and cascades included, and it is rolled back.
     run: a shell command for a person, where there is no statement. caution: what to know first.
+    asks: what the person must say, by the name that the statements bind. role: who may run it.
+    claims: functions of the target ask who calls, so it acts under the claims in the settings.
     """
 
     name: str
@@ -98,6 +108,7 @@ class Option:
     in_window: bool = False
     volatile: Sequence[str] = ()
     outside: bool = False
+    claims: bool = False
 
 
 @dataclass(frozen=True)

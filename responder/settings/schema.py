@@ -51,6 +51,7 @@ class TargetKeys(Keys):
     reading = Value(read_secret, required=True)
     writing = Value(read_secret)
     http = Table(HttpKeys)
+    claims = Named(Value(read_filled_text), validate=FILLED)
 
     @post_load
     def lift(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -21,6 +21,8 @@ import psycopg
 from responder.domain.answer import Answer, AnswerStatus, Error, ErrorKind
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Target
+from responder.domain.shipped import shipped
+from responder.domain.statements import parse_statements
 from responder.targets.endpoints import fetch, knock
 from responder.targets.errors import Unanswered, connect_error, session_error
 from responder.targets.logins import read_login
@@ -30,6 +32,8 @@ ROW_CAP = 100
 BYTE_CAP = 64_000
 CONNECT_SECONDS = 2
 LOCK_MS = 2000
+#: A table of no more bytes is read from end to end in a few hundredths of a second.
+SMALL_TABLE = 32_000_000
 #: How long after its timeout a statement may keep us waiting before it is cut off.
 GRACE_SECONDS = 1.0
 #: How long the server may take to end a backend that was told to leave.
@@ -63,6 +67,13 @@ SELECT left(to_jsonb(q)::text, %(responder_bytes)s) FROM (
 ) q LIMIT %(responder_rows)s
 """
 
+_FILE = shipped("sql") / "targets" / "reading.sql"
+_SQL = parse_statements(_FILE.read_text(encoding="utf-8"), _FILE.name)
+_STATUSES = {
+    ErrorKind.TIMEOUT: AnswerStatus.TIMED_OUT,
+    ErrorKind.NO_INDEX: AnswerStatus.SKIPPED,
+}
+
 _Session = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -75,6 +86,7 @@ class Question:
     kind: Literal["sql", "http", "tcp"]
     sql: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    index: str = ""
     path: str = ""
     method: str = "HEAD"
     timeout: float = 5.0
@@ -116,9 +128,8 @@ def ask(target: Target, question: Question, asked_at: datetime) -> Answer:
         found = _Found(error=unanswered.error)
     except SecretMissing as missing:
         found = _Found(error=Error(ErrorKind.DENIED, "", f"target {target.name}: {missing}"))
-    status = AnswerStatus.OK if found.error is None else AnswerStatus.FAILED
-    if found.error is not None and found.error.kind == ErrorKind.TIMEOUT:
-        status = AnswerStatus.TIMED_OUT
+    kind = found.error.kind if found.error else None
+    status = _STATUSES.get(kind, AnswerStatus.FAILED) if kind else AnswerStatus.OK
     return Answer(
         status=status,
         asked_at=asked_at,
@@ -152,6 +163,8 @@ def _ask_sql(target: Target, question: Question) -> _Found:
         try:
             with session.transaction(force_rollback=True), session.cursor() as cursor:
                 cursor.execute(_LIMITS, limits)
+                if question.index and (large := _large_without_index(cursor, question.index)):
+                    return _Found(error=large)
                 for (text,) in cursor.stream(wrapped, {**question.parameters, **caps}):
                     found.add(text)
         except psycopg.Error as failure:
@@ -162,6 +175,15 @@ def _ask_sql(target: Target, question: Question) -> _Found:
             message = "a parameter holds characters that cannot be sent"
             return _Found(error=Error(ErrorKind.PARAMETER, "", message))
     return found
+
+
+def _large_without_index(cursor: psycopg.Cursor[tuple[Any, ...]], index: str) -> Error | None:
+    """Why a question that needs this index must not be asked of this target, if so."""
+    table, _, column = index.removesuffix(")").partition(" (")
+    cursor.execute(_SQL["lacking"].sql, {"table": table, "column": column, "bytes": SMALL_TABLE})
+    if cursor.fetchone() is None:
+        return None
+    return Error(ErrorKind.NO_INDEX, "", f"{table} is large and no index of it has {column}")
 
 
 _ASK = {"sql": _ask_sql, "http": _ask_http, "tcp": _ask_tcp}

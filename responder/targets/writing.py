@@ -4,6 +4,7 @@ A session opens only for the id of a fix row that our database has committed, an
 the responder's own at P0 or P1. It leaves its transaction open; the caller's last gate decides.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,8 +30,7 @@ from responder.targets.rows import loads
 CONNECT_SECONDS = 2
 #: Everything of a fix on its target, the last gate between; then it is cut and rolled back.
 SESSION_SECONDS = 30.0
-STATEMENT_MS = 5000
-LOCK_MS = 2000
+_LIMITS = {"statement_ms": 5000, "lock_ms": 2000}
 _FILE = shipped("sql") / "targets" / "writing.sql"
 _SQL = parse_statements(_FILE.read_text(encoding="utf-8"), _FILE.name)
 #: Binding any parameter forces the extended protocol, in which a second statement does not parse.
@@ -95,7 +95,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """An option's statements with their parameters and its bounds."""
+    """An option's statements with their parameters and its bounds.
+
+    claims: as whom it acts on the target; empty: as nobody.
+    """
 
     key: str
     apply: Statement
@@ -104,6 +107,7 @@ class Change:
     parameters: Mapping[str, Any]
     tables: Sequence[str]
     max_rows: int
+    claims: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,8 @@ def _session(target: Target) -> Iterator[psycopg.Connection[DictRow]]:
 
 
 def _change(connection: psycopg.Connection[DictRow], change: Change) -> Made:
-    _one(connection, "begin", {"statement_ms": STATEMENT_MS, "lock_ms": LOCK_MS})
+    claims = json.dumps(dict(change.claims)) if change.claims else ""
+    _one(connection, "begin", {**_LIMITS, "claims": claims})
     lock = _one(connection, "lock", {"key": change.key})
     if lock["standby"]:
         raise RolledBack("the target's server is a standby: nothing can be changed there")
@@ -283,7 +288,7 @@ def _one(
 
 def _flush(target: Target, fix_id: UUID) -> None:
     with _session(target) as connection:
-        _one(connection, "begin", {"statement_ms": STATEMENT_MS, "lock_ms": LOCK_MS})
+        _one(connection, "begin", {**_LIMITS, "claims": ""})
         _one(connection, "flush", {"fix": str(fix_id)})
         connection.commit()
 

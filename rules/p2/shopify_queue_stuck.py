@@ -45,6 +45,7 @@ class ShopifyQueueStuck(Rule):
             "Delete all failed items from the queue",
             changes=("shopify_sync_queue",),
             max_rows=1000,
+            claims=True,
             caution="Deletes every failed item, also those that a retry would bring through: "
             "retry first. Mend the item or the token, else the same error comes back.",
         ),
@@ -54,6 +55,7 @@ class ShopifyQueueStuck(Rule):
             changes=("shopify_sync_queue",),
             max_rows=5000,
             role="admin",
+            claims=True,
             dangerous=True,
             caution="Use with caution: these changes never reach Shopify, and a consumer that does "
             "not run stays as it is.",

@@ -95,7 +95,14 @@ def _error(kind: str, said: str) -> dict[str, Any]:
 
 
 def _option(name: str, title: str, offered: bool = True, **told: Any) -> dict[str, Any]:
-    plain = {"automatic": False, "offered": offered, "caution": "", "asks": {}, "run": ""}
+    plain = {
+        "automatic": False,
+        "offered": offered,
+        "caution": "",
+        "asks": {},
+        "role": "operator",
+        "run": "",
+    }
     return {"name": name, "title": title, **plain, "allowed": False, "why_not": "severity", **told}
 
 

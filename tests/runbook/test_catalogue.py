@@ -144,6 +144,15 @@ def test_parameters_come_from_labels(
     assert identity.target == "shop"
 
 
+@pytest.mark.parametrize(("labels", "value"), [({}, ""), ({"sku": ""}, ""), ({"sku": "7"}, "7")])
+def test_a_parameter_that_an_alert_may_leave_out(labels: dict[str, str], value: str) -> None:
+    parameters = {"item": Label("item", "sku", default="")}
+    catalogue = Catalogue([rule("stuck", key=("item",), parameters=parameters)], targets(shop=[]))
+    identity = catalogue.identify(alert(labels))
+    assert (identity.parameters, identity.trouble) == ({"item": value}, None)
+    assert identity.key == incident_key("stuck", "shop", {"item": value})
+
+
 def test_no_target_is_said_before_a_missing_parameter() -> None:
     identity = Catalogue([rule("stuck", parameters=PARAMETERS)], {}).identify(alert())
     assert identity.trouble == Reason.NO_TARGET

@@ -157,6 +157,10 @@ MODULE_MISTAKES = {
         {"diagnostics": '[Sql("rows", "Which?", timeout="5 seconds")]'},
         "`rows`: not a duration: '5 seconds'",
     ),
+    "an index that cannot be read": (
+        {"diagnostics": '[Sql("rows", "Which?", index="orders.created_at")]'},
+        "`rows`: its index must be written like `orders (created_at)`",
+    ),
     "no statement": (
         {"diagnostics": '[Sql("rows", "Which?"), Sql("more", "Which more?")]'},
         "the statement `more` is missing in sql/rules/stuck.sql",
@@ -197,6 +201,7 @@ OPTION_MISTAKES = {
     "a command to run": ({"run": "systemctl restart it"}, "a statement, not a command"),
     "a cool-down that is none": ({"cooldown": "a while"}, "not a duration: 'a while'"),
     "a role that is none": ({"role": "boss"}, "its role must be one of viewer, operator, admin"),
+    "in somebody's name": ({"claims": True}, "must not act in a person's name"),
     "names no tables": ({"changes": ()}, "must name the tables that it changes"),
 }
 

@@ -183,7 +183,9 @@ def _offer(place: int, option: Mapping[str, Any]) -> Piece:
     run = command(option.get("run"))
     said = [f"{place}. {title or name}"]
     if not run:
-        said.append(f"The responder can run it for you: option {name}.")
+        role = line(option.get("role"), 80)
+        whom = f" if you have the role {role}" if role and role != "operator" else ""
+        said.append(f"The responder can run it for you{whom}: option {name}.")
     elif len(run) > MAX_COMMAND:
         said.append("Its command is too long to be shown here; the incident has it.")
     if asks:

@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from responder.domain.actor import ActorKind
+from responder.domain.actor import ROLES, ActorKind
 from responder.domain.alert import AlertOutcome, AlertStatus
 from responder.domain.answer import AnswerStatus, ErrorKind
 from responder.domain.decision import Action, Reason
@@ -146,6 +146,7 @@ class OfferedOption(Answer):
     offered = fields.Boolean(required=True)
     caution = string()
     asks = strings_by_name()
+    role = string(of=ROLES, told="Who may run it.")
     run = string(told="A command for a person, where there is no statement.")
     allowed = fields.Boolean(required=True)
     why_not = string(null=True)
