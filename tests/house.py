@@ -4,9 +4,11 @@ Jobs are taken from the real queue and run here, one after the other, so that a 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +24,7 @@ from responder.domain.incident import Incident
 from responder.domain.matcher import parse_matcher
 from responder.domain.notification import Message
 from responder.domain.secret import Secret
-from responder.domain.settings import Route, Settings, Source, Target
+from responder.domain.settings import Receiver, Route, Settings, Source, Target
 from responder.pipeline import walk
 from responder.pipeline.accept import Accepted, accept
 from responder.pipeline.deliver import deliver
@@ -40,6 +42,7 @@ from responder.sources import Request
 from responder.store import Store
 from responder.store.incidents import incident_from_row
 from responder.store.slots import Slots
+from tests.senders import PAGERDUTY, Sender, sources, told
 from tests.shop import Shop
 
 BEARER = "the-source-token"
@@ -78,6 +81,27 @@ class House:
         return accept(
             self.services, source, Request(headers, json.dumps(body).encode(), datetime.now(UTC))
         )
+
+    def tell(
+        self, sender: Sender, folder: Path, name: str, severity: str = "warning", **labels: str
+    ) -> Accepted:
+        """An alert as this sender sends and signs it; folder: for the sender's secret.
+
+        PagerDuty has no labels: they stand in the title, where its pattern finds them.
+        """
+        source, title = sources(folder)[sender.name], name
+        if sender is PAGERDUTY:
+            title = " ".join((name, *labels.values()))
+            groups = "".join(f" (?P<{label}>\\S+)" for label in labels)
+            pattern = re.compile(rf"^(?P<alertname>\w+){groups}$")
+            source = replace(source, title_pattern=pattern, labels={"env": "production"})
+        self.with_settings(
+            sources={**self.services.settings.sources, sender.name: source},
+            receivers={each: Receiver(each, "webhook") for each in self.services.receivers},
+        )
+        body = told(sender.alerts(title, severity=severity, **labels))
+        headers = {key.lower(): value for key, value in sender.headers(body).items()}
+        return accept(self.services, sender.name, Request(headers, body, datetime.now(UTC)))
 
     def later(self, duration: timedelta) -> None:
         """The clock of our database moves on."""

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -117,7 +118,8 @@ _URGENCY = {"critical": "P1", "warning": "P3", "": ""}
 def _event(
     *names: str, status: str = "firing", severity: str = "warning", identifier: str = "", **_: str
 ) -> Any:
-    (name,) = names
+    (title,) = names
+    name = re.sub(r"\W", "", title)  # an id of theirs has no spaces
     priority = {"summary": _URGENCY[severity]} if severity else None
     return {
         "event": {
@@ -133,7 +135,7 @@ def _event(
                 "status": "resolved" if status == "resolved" else "triggered",
                 "incident_key": f"theirs-{name}",
                 "created_at": "2026-03-14T09:26:53Z",
-                "title": name,
+                "title": title,
                 "service": {"summary": "Shop", "type": "service_reference"},
                 "priority": priority,
                 "urgency": "low",

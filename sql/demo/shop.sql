@@ -27,6 +27,7 @@ CREATE TABLE auth.users (
     created_at    timestamptz NOT NULL DEFAULT now(),
     confirmed_at  timestamptz
 );
+CREATE INDEX users_email_lower ON auth.users (lower(email));
 
 CREATE TABLE user_roles (
     id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -179,4 +180,11 @@ GRANT SELECT ON auth.users, user_roles, user_shopify_assignments, intake_lots, i
     shopify_sync_queue, system_logs, system_settings TO responder_reading;
 
 GRANT SELECT, UPDATE (status, retry_count, last_error) ON shopify_sync_queue TO responder_writing;
-GRANT EXECUTE ON FUNCTION admin_clear_shopify_sync_queue TO responder_writing;
+GRANT SELECT, UPDATE (status, completed_at) ON intake_lots TO responder_writing;
+GRANT SELECT ON intake_items TO responder_writing;
+GRANT USAGE ON SCHEMA auth TO responder_writing;
+GRANT SELECT (id, email) ON auth.users TO responder_writing;
+GRANT SELECT, INSERT (user_id, role) ON user_roles TO responder_writing;
+GRANT SELECT, INSERT (user_id, store_key, shopify_location_gid) ON user_shopify_assignments
+    TO responder_writing;
+GRANT EXECUTE ON FUNCTION admin_clear_shopify_sync_queue, admin_delete_batch TO responder_writing;

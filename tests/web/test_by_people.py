@@ -1,6 +1,7 @@
 """What people do through the API: fixes, notes, maintenance windows, the switch, revoked tokens."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
@@ -165,6 +166,88 @@ def test_what_was_seen_must_be_said(client: FlaskClient, tokens: Tokens, stuck: 
     place = f"/v1/incidents/{stuck.incident().id}/fixes"
     answer = client.post(place, json={"option": "retry_failed"}, headers=tokens["operator"])
     assert list(is_problem(answer, 400, "wrong_parameters")["errors"]) == ["seen"]
+
+
+@pytest.fixture
+def colleague(house: House) -> House:
+    """Somebody new has the role of staff, and no store."""
+    house.shop.run(
+        "INSERT INTO auth.users (email, confirmed_at) VALUES ('new@example.com', now());"
+        " INSERT INTO user_roles (user_id, role)"
+        " SELECT id, 'staff' FROM auth.users WHERE email = 'new@example.com'"
+    )
+    house.post(alert("UserCannotLogIn", email="new@example.com"))
+    house.settle()
+    return house
+
+
+STORES = "SELECT store_key FROM user_shopify_assignments ORDER BY store_key"
+
+
+def test_what_an_option_asks_for_is_told_and_bound(
+    client: FlaskClient, tokens: Tokens, colleague: House
+) -> None:
+    place = f"/v1/incidents/{colleague.incident().id}"
+    document = client.get(place, headers=tokens["viewer"]).get_json()
+    (offered,) = [each for each in document["options"] if each["offered"]]
+    assert (offered["name"], offered["role"]) == ("assign_store", "operator")
+    assert set(offered["asks"]) == {"store_key", "location"}
+    hostile = "x'); DROP TABLE system_logs; --"
+    body = {
+        "option": "assign_store",
+        "seen": document["decision"]["id"],
+        "parameters": {"store_key": hostile, "location": "80140001"},
+    }
+    answer = client.post(f"{place}/fixes", json=body, headers=tokens["operator"])
+    assert answer.status_code == 202
+    colleague.settle()
+    done = client.get(answer.headers["Location"], headers=tokens["viewer"]).get_json()
+    assert (done["status"], done["verification"]) == ("committed", "held")
+    assert colleague.shop.rows(STORES).count(hostile) == 1
+    assert colleague.shop.rows("SELECT count(*) > 0 FROM system_logs") == [True]
+    assert by_people(colleague)[0] == ("operator-ann", "fix", "started")
+
+
+def test_what_an_option_asks_for_is_needed(
+    client: FlaskClient, tokens: Tokens, colleague: House
+) -> None:
+    before = colleague.shop.rows(STORES)
+    place = f"/v1/incidents/{colleague.incident().id}/fixes"
+    body = {
+        "option": "assign_store",
+        "seen": str(colleague.incident().decision_id),
+        "parameters": {"store_key": "harbour"},
+    }
+    answer = client.post(place, json=body, headers=tokens["operator"])
+    told = is_problem(answer, 400, "wrong_parameters")
+    assert list(told["errors"]["parameters"]) == ["location"]
+    assert colleague.shop.rows(STORES) == before
+
+
+@pytest.mark.parametrize("claims", [True, False])
+def test_an_option_that_needs_a_user_of_the_target(
+    tokens: Tokens, stuck: House, claims: bool
+) -> None:
+    """The shop's own function asks who calls; the settings say as whom."""
+    failed = "SELECT count(*) FROM shopify_sync_queue WHERE status = 'failed'"
+    [admin] = stuck.shop.rows("SELECT id::text FROM auth.users WHERE email LIKE 'admin-01@%'")
+    if claims:
+        targets = stuck.services.settings.targets
+        known = replace(targets["shop_eu"], claims={"sub": admin})
+        stuck.with_settings(targets={"shop_eu": known})
+    client = create_app(stuck.services).test_client()
+    body = {"option": "clear_failed", "seen": str(stuck.incident().decision_id)}
+    place = f"/v1/incidents/{stuck.incident().id}/fixes"
+    answer = client.post(place, json=body, headers=tokens["operator"])
+    if not claims:
+        assert "do not say as whom" in is_problem(answer, 409, "not_possible")["detail"]
+        assert stuck.shop.rows(failed) == [3]
+        return
+    assert answer.status_code == 202
+    stuck.settle()
+    done = client.get(answer.headers["Location"], headers=tokens["viewer"]).get_json()
+    assert (done["status"], done["verification"]) == ("committed", "held")
+    assert stuck.shop.rows(failed) == [0]
 
 
 def test_a_command_is_told_not_run(client: FlaskClient, tokens: Tokens, house: House) -> None:
