@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import requests
 
+from responder.cli.demo.chapters import STORIES
 from tests.demo import COMMAND, World, running
 from tests.site import eventually
 
@@ -123,10 +124,21 @@ def test_the_story_happens(temporary: Path) -> None:
     assert list(temporary.iterdir()) == [], "all that it made is gone"
 
 
+@pytest.mark.parametrize("name", STORIES)
+def test_each_story_happens_in_a_world_of_its_own(name: str) -> None:
+    told = subprocess.run(
+        [*COMMAND, "demo", "--once", "--story", name], capture_output=True, text=True, timeout=120
+    )
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+    assert "All of it happened" in told.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
         (["demo", "--once", "--json"], 2, "give one"),
+        (["demo", "--story", "slow_queries", "--json"], 2, "give one"),
+        (["demo", "--story", "nonesuch"], 2, "'shopify_queue_stuck'"),
         (["up", "--config", "no-such.toml"], 1, "docs/examples/responder.toml"),
     ],
 )

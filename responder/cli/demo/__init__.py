@@ -15,7 +15,7 @@ import click
 
 from responder.cli.common import Refusal, config_option, read_settings
 from responder.cli.demo.api import Api
-from responder.cli.demo.chapters import tell
+from responder.cli.demo.chapters import STORIES, tell
 from responder.cli.demo.children import ChildFailed, supervise
 from responder.cli.demo.databases import make_database
 from responder.cli.demo.described import described
@@ -31,17 +31,20 @@ from responder.store.migrations import DatabaseAway, MigrationRefused, migrate
 
 @click.command()
 @click.option("--once", is_flag=True, help="End after the story; 1 if any of it did not happen.")
+@click.option("--story", "name", type=click.Choice(list(STORIES)), help="Only this one, not all.")
 @click.option("--json", "as_json", is_flag=True, help="No story: one line of JSON, then stay up.")
-def demo(once: bool, as_json: bool) -> None:
+def demo(once: bool, name: str | None, as_json: bool) -> None:
     """Show an alert come in, a fault repaired and a pager told, all for real."""
     if once and as_json:
         raise click.UsageError("--once ends after the story and --json tells none; give one")
+    if name and as_json:
+        raise click.UsageError("--story tells one and --json tells none; give one")
     missed: list[str] = []
     with _ended_by_signals() as ending, _refused(), open_world(_progress) as world:
         if as_json:
             click.echo(json.dumps(described(world)))
         else:
-            missed = _tell(world, once)
+            missed = _tell(world, once, name or "")
         if not once:
             ending.is_fine = True
             supervise(world.children, _progress)
@@ -82,11 +85,11 @@ def up(config: Path, bind: str, data: Path | None) -> None:
         supervise(children, _progress)
 
 
-def _tell(world: World, once: bool) -> list[str]:
+def _tell(world: World, once: bool, name: str) -> list[str]:
     """The story, and what to do next; what did not happen."""
     screen, api, began = Screen(), Api(world), time.monotonic()
     story = Story(world, api, screen)
-    tell(story)
+    tell(story, name)
     api.close()
     seconds = time.monotonic() - began
     if story.missed:

@@ -1,16 +1,22 @@
-"""The chapters, in an order that cool-downs, shared answers and an open P0 allow."""
+"""The chapters, in an order that cool-downs, shared answers and an open P0 allow; or one alone."""
+
+from collections.abc import Callable, Mapping
 
 from responder.cli.demo.chapters.faults import circuit_breaker, database_down, no_rule, slow_queries
 from responder.cli.demo.chapters.queue import declared_p0, person_decides, staging, stuck_queue
 from responder.cli.demo.chapters.silence import numbers, pager_silent, without_our_database
 from responder.cli.demo.story import Story
 
-__all__ = ["tell"]
+__all__ = ["STORIES", "tell"]
 
 
-def tell(story: Story) -> None:
-    """All of it; what did not happen is in `story.missed` afterwards."""
+def tell(story: Story, name: str = "") -> None:
+    """All of it, or one story of STORIES; what did not happen is in `story.missed` afterwards."""
     _say_what_is_real(story)
+    (STORIES[name] if name else _all)(story)
+
+
+def _all(story: Story) -> None:
     repaired = stuck_queue(story)
     on_fire = declared_p0(story, repaired)
     staging(story)
@@ -22,6 +28,28 @@ def tell(story: Story) -> None:
     pager_silent(story)
     without_our_database(story)
     numbers(story)
+
+
+def _person_decides(story: Story) -> None:
+    """With what a person has to decide about."""
+    repaired = stuck_queue(story)
+    person_decides(story, repaired, declared_p0(story, repaired))
+
+
+#: What `--story` plays in a world of its own; a rule's has the rule's name.
+STORIES: Mapping[str, Callable[[Story], object]] = {
+    "shopify_queue_stuck": stuck_queue,
+    "declared_p0": declared_p0,
+    "staging": staging,
+    "person_decides": _person_decides,
+    "circuit_breaker_open": circuit_breaker,
+    "slow_queries": slow_queries,
+    "database_down": database_down,
+    "no_rule": no_rule,
+    "pager_silent": pager_silent,
+    "without_our_database": without_our_database,
+    "numbers": numbers,
+}
 
 
 def _say_what_is_real(story: Story) -> None:

@@ -41,7 +41,7 @@ def stuck_queue(story: Story) -> Document | None:
     return None
 
 
-def declared_p0(story: Story, repaired: Document | None) -> list[Told]:
+def declared_p0(story: Story, repaired: Document | None = None) -> list[Told]:
     """The alerts that go on firing: a person takes them two chapters later."""
     shop, screen = story.world.shops["shop"], story.screen
     fired: list[Told] = []
