@@ -18,6 +18,7 @@ from responder.runbook import Answer, Case, ErrorKind, Finding, Http, Option, Ru
 
 Rows = Sequence[Mapping[str, Any]]
 
+_BY_TIME = "system_logs (created_at)"
 #: Seconds. A breaker tries again 30 to 60 s after it opened; so long open, it has failed to close.
 _LONG = 300
 #: Seconds. Nobody met it open since, and the longest time until it tries again is over.
@@ -31,9 +32,9 @@ class CircuitBreakerOpen(Rule):
     target = "shop"
     key = ("function",)  # a breaker belongs to a function; an alert that names none is about all
     diagnostics = [
-        Sql("breakers", "What does each function's breaker say, and since when?"),
-        Sql("lines", "Which lines did breakers write last?"),
-        Sql("errors", "Which errors and warnings came in the last hour?"),
+        Sql("breakers", "What does each function's breaker say, and since when?", index=_BY_TIME),
+        Sql("lines", "Which lines did breakers write last?", index=_BY_TIME),
+        Sql("errors", "Which errors and warnings came in the last hour?", index=_BY_TIME),
         Http("endpoint", "Does the endpoint of the functions answer?", "/health"),
     ]
     options = [

@@ -25,6 +25,8 @@ from responder.runbook import Case, Finding, Label, Option, Rule, Sql, Within
 
 Rows = Sequence[Mapping[str, Any]]
 
+#: Nobody looks further.
+_MOST = 2_000
 _PASSES = "with an error that may pass"
 _SAID = {
     "exhausted": f"failed until no retry was left, {_PASSES}",
@@ -152,4 +154,4 @@ def _items(rows: Rows) -> str:
 
 
 def _say(count: int) -> str:
-    return "1 item" if count == 1 else f"{count} items"
+    return "1 item" if count == 1 else f"{count} items{' or more' if count == _MOST else ''}"

@@ -78,3 +78,51 @@ FROM (SELECT 'PKM-' || 100000 + 5 * n AS sku FROM generate_series(1, 25) n) page
 -- name: tell_statistics
 -- What this session did is counted now, not a second after it.
 SELECT pg_stat_force_next_flush()::text;
+
+-- name: fail_item
+-- Shopify answers this to the newest change of one card, as often as it was tried.
+WITH failed AS (
+    INSERT INTO shopify_sync_queue (inventory_item_id, action, status, retry_count, last_error)
+    SELECT id, 'update', 'failed', 3, %(error)s FROM intake_items
+    WHERE deleted_at IS NULL ORDER BY random() LIMIT 1
+    RETURNING id, inventory_item_id
+)
+SELECT f.id::text AS entry, i.sku FROM failed f JOIN intake_items i ON i.id = f.inventory_item_id;
+
+-- name: entry
+-- Where one item of the queue is now.
+SELECT status, last_error FROM shopify_sync_queue WHERE id = %(entry)s;
+
+-- name: forget_lot
+-- Whoever took this lot in went home yesterday; the page that ends it had failed.
+WITH touched AS (
+    UPDATE intake_items SET created_at = now() - interval '20 hours'
+    WHERE lot_id = (SELECT id FROM intake_lots WHERE lot_number = %(lot)s)
+)
+INSERT INTO system_logs (level, message, context, created_at)
+SELECT 'error', 'lot could not be completed: the page timed out',
+    jsonb_build_object('lot_id', id), now() - interval '20 hours'
+FROM intake_lots WHERE lot_number = %(lot)s;
+
+-- name: lot
+-- How a lot stands, and how many of its items are deleted.
+SELECT status, (
+        SELECT count(*) FROM intake_items i WHERE i.lot_id = l.id AND i.deleted_at IS NOT NULL
+    ) AS deleted
+FROM intake_lots l WHERE lot_number = %(lot)s;
+
+-- name: admin
+-- The account that the responder acts as, where the shop's own functions ask for an admin.
+SELECT id::text FROM auth.users WHERE email = 'admin-01@example.com';
+
+-- name: hire
+-- Somebody begins tomorrow; the account was made and confirmed, and nobody gave it any right.
+INSERT INTO auth.users (email, confirmed_at) VALUES (%(email)s, now());
+
+-- name: rights
+-- The roles and stores of an account.
+SELECT coalesce(string_agg(DISTINCT r.role::text, ', '), 'no role') AS roles,
+    coalesce(string_agg(DISTINCT a.store_key, ', '), 'no store') AS stores
+FROM auth.users u LEFT JOIN user_roles r ON r.user_id = u.id
+    LEFT JOIN user_shopify_assignments a ON a.user_id = u.id
+WHERE u.email = %(email)s;

@@ -2,23 +2,44 @@
 -- The same two lines stand in every statement that tells failed items apart (a test compares them).
 
 -- name: statuses
--- How many items are in which status, and since when?
-SELECT status, count(*) AS count, min(created_at) AS oldest
-FROM shopify_sync_queue
-GROUP BY status
-ORDER BY status;
+-- How many items are in which status, and since when? Nobody counts beyond 10,000. Each status is
+-- looked up behind the one before: counting what was completed would read the whole table.
+WITH RECURSIVE known AS (
+    (SELECT status FROM shopify_sync_queue ORDER BY status LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT status FROM shopify_sync_queue q
+        WHERE q.status > known.status ORDER BY status LIMIT 1
+    )
+    FROM known WHERE known.status IS NOT NULL
+)
+SELECT known.status, counted.count, counted.oldest
+FROM known CROSS JOIN LATERAL (
+    SELECT count(*) AS count, min(created_at) AS oldest
+    FROM (
+        SELECT created_at FROM shopify_sync_queue q
+        WHERE q.status = known.status ORDER BY created_at LIMIT 10000
+    ) oldest_ones
+) counted
+WHERE known.status IS NOT NULL
+ORDER BY known.status;
 
 -- name: stuck
--- Which items have waited for more than ten minutes? The 20 oldest, and how many there are.
+-- Which items have waited for more than ten minutes? The 20 oldest, and how many there are; nobody
+-- counts beyond 10,000.
 SELECT id, inventory_item_id, action, status, retry_count, created_at,
     left(last_error, 300) AS last_error, count(*) OVER () AS in_all
-FROM shopify_sync_queue
-WHERE status = 'queued' AND created_at < now() - interval '10 minutes'
+FROM (
+    SELECT * FROM shopify_sync_queue
+    WHERE status = 'queued' AND created_at < now() - interval '10 minutes'
+    ORDER BY created_at
+    LIMIT 10000
+) waiting
 ORDER BY created_at
 LIMIT 20;
 
 -- name: failed
--- Which items have failed? The 20 newest of each kind, and how many there are of it.
+-- Which items have failed, of the 10,000 newest? The 20 newest of each kind, and how many there are.
 SELECT id, inventory_item_id, action, retry_count, max_retries, left(last_error, 300) AS last_error,
     created_at, kind, in_all
 FROM (
@@ -34,8 +55,10 @@ FROM (
                 WHEN retry_count >= max_retries THEN 'exhausted'
                 ELSE 'retrying'
             END AS kind
-        FROM shopify_sync_queue
-        WHERE status = 'failed'
+        FROM (
+            SELECT * FROM shopify_sync_queue
+            WHERE status = 'failed' ORDER BY created_at DESC LIMIT 10000
+        ) newest
     ) told_apart
 ) counted
 WHERE place <= 20

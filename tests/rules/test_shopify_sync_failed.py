@@ -131,13 +131,14 @@ def test_all_items_are_queued_again_but_those_that_no_retry_mends(house: House) 
     passing = fail(house.shop, 12)
     permanent = fail(house.shop, 3, PERMANENT, skip=20)
     tried = fail(house.shop, 2, retries=1, skip=30)
+    overtaken = fail(house.shop, 2, action="delete", skip=40)
     house.post(alert(NAME))
     house.settle()
-    assert set(findings(house)) == {"exhausted", "permanent"}
+    assert set(findings(house)) == {"exhausted", "permanent", "overtaken"}
     assert findings(house)["exhausted"]["summary"].startswith("12 items failed until")
     assert findings(house)["permanent"]["offers"] == ["sync_by_hand"]
     assert set(statuses(house.shop, *passing)) == {"queued"}
-    assert set(statuses(house.shop, *permanent, *tried)) == {"failed"}
+    assert set(statuses(house.shop, *permanent, *tried, *overtaken)) == {"failed"}
     assert [fix["counts"] for fix in fixes(house)] == [{"shopify_sync_queue": 12}]
 
 
@@ -246,6 +247,32 @@ def test_nothing_failed(house: House) -> None:
     house.post(alert(NAME, sku="PKM-100001"))
     house.settle()
     assert house.decision() == ("hand_over", "nothing_found")
+
+
+@pytest.mark.parametrize("option", ["requeue_item", "requeue_all"])
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "UPDATE shopify_sync_queue SET last_error = 'HTTP 404' WHERE status = 'failed'",
+        "UPDATE intake_items SET deleted_at = now()",
+        "UPDATE shopify_sync_queue SET status = 'completed' WHERE status = 'failed'",
+    ],
+    ids=["permanent by now", "deleted by now", "through by now"],
+)
+def test_a_change_that_comes_late_changes_nothing(
+    house: House, option: str, meanwhile: str
+) -> None:
+    (entry,) = fail(house.shop, 1)
+    labels = {"queue_item_id": entry} if option == "requeue_item" else {}
+    house.post(alert(NAME, severity="critical", **labels))
+    house.settle()
+    house.shop.run(meanwhile)
+    before = statuses(house.shop, entry)
+    incident = house.incident()
+    ask(house.services, Asked(incident.id, option, incident.decision_id), ANN, "operator")
+    house.settle()
+    assert [fix["status"] for fix in fixes(house)] == ["refused"]
+    assert statuses(house.shop, entry) == before
 
 
 @pytest.mark.parametrize("option", ["requeue_item", "requeue_all"])

@@ -95,13 +95,19 @@ class Api:
             raise DidNotHappen(f"an acknowledgement was answered with {response.status_code}")
 
     def ask_for_fix(
-        self, incident_id: str, option: str, seen: str, dry_run: bool = False
+        self,
+        incident_id: str,
+        option: str,
+        seen: str,
+        dry_run: bool = False,
+        parameters: Mapping[str, str] | None = None,
+        role: str = "operator",
     ) -> requests.Response:
         """A person asks for an option, again while the incident is in hand for something else."""
-        asked = {"option": option, "seen": seen, "dry_run": dry_run}
+        asked = {"option": option, "seen": seen, "dry_run": dry_run, "parameters": parameters or {}}
 
         def ask() -> requests.Response | None:
-            response = self._operate(f"/v1/incidents/{incident_id}/fixes", asked)
+            response = self._operate(f"/v1/incidents/{incident_id}/fixes", asked, role)
             busy = response.status_code == 409 and response.json()["type"].endswith(":conflict")
             return None if busy else response
 
@@ -120,8 +126,10 @@ class Api:
         """Whether the responder can keep a delivery."""
         return self._call("GET", f"{self._world.url}/readyz").status_code == 200
 
-    def _operate(self, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self._world.tokens['operator']}"}
+    def _operate(
+        self, path: str, body: Mapping[str, Any] | None = None, role: str = "operator"
+    ) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self._world.tokens[role]}"}
         return self._call("POST", self._world.url + path, json=body, headers=headers)
 
     def _call(self, method: str, url: str, **options: Any) -> requests.Response:

@@ -30,11 +30,12 @@ type = "grafana"
 secret = "file:{folder}/grafana_secret"
 timestamp_header = "X-Grafana-Alerting-Timestamp"
 
-# Two secrets, as in the middle of a rotation: either may sign. The title says what V3 lacks.
+# Two secrets, as in the middle of a rotation: either may sign. The title says what V3 lacks: its
+# groups become labels.
 [sources.pagerduty]
 type = "pagerduty"
 secret = ["file:{folder}/pagerduty_new", "file:{folder}/pagerduty_old"]
-title_pattern = '^\\[(?P<env>[a-z]+)\\] (?P<alertname>\\w+)'
+title_pattern = '^\\[(?P<env>[a-z]+)\\] (?P<alertname>\\w+)(: (?P<email>\\S+@\\S+))?'
 token = "file:{folder}/pagerduty_token"
 url = "{pager}"
 
@@ -61,6 +62,8 @@ kind = "shop"
 matches = ['env="production"']
 reading = "file:{folder}/shop_reading"
 writing = "file:{folder}/shop_writing"
+# An admin of the shop, for what its own functions allow to admins only.
+claims = {{ sub = "{admin}" }}
 http = {{ base = "{shop}", paths = ["/health"] }}
 
 [targets.shop_staging]
@@ -251,6 +254,7 @@ def write_settings(
         maintenance=(datetime.now(UTC) + _LATER).date(),
         before=_BEFORE,
         after=_AFTER,
+        admin=shops["shop"].play("admin")[0]["id"],
         **{name: shop.front.url for name, shop in shops.items()},
     )
     kept.write("responder.toml", text)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from responder.cli.demo.chapters.faults import circuit_breaker, database_down, no_rule, slow_queries
+from responder.cli.demo.chapters.people import batch_stuck, cannot_log_in, sync_failed
 from responder.cli.demo.chapters.queue import declared_p0, person_decides, staging, stuck_queue
 from responder.cli.demo.chapters.silence import numbers, pager_silent, without_our_database
 from responder.cli.demo.story import Story
@@ -42,6 +43,9 @@ STORIES: Mapping[str, Callable[[Story], object]] = {
     "declared_p0": declared_p0,
     "staging": staging,
     "person_decides": _person_decides,
+    "shopify_sync_failed": sync_failed,
+    "intake_batch_stuck": batch_stuck,
+    "user_cannot_log_in": cannot_log_in,
     "circuit_breaker_open": circuit_breaker,
     "slow_queries": slow_queries,
     "database_down": database_down,

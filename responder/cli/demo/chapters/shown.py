@@ -16,6 +16,8 @@ def show_offer(story: Story, told: Told, document: Document) -> None:
     offered = [option for option in document["options"] if option["offered"]]
     for option in offered:
         story.screen.line("offered", f"{option['name']}: {option['title']} ({option['why_not']})")
+        for asks in option["asks"].values():
+            story.screen.line("", f"it asks: {asks}")
         if option["run"]:
             story.screen.line("", option["run"], "" if option["run"].startswith("#") else "$ ")
     fixed = [fix for fix in document["fixes"] if moment(fix["started_at"]) >= told.received]
