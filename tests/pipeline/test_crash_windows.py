@@ -23,7 +23,13 @@ def started(house: House, incident: Incident) -> None:
     """Step 1 of the decided fix, after which the process is gone."""
     rule = house.services.catalogue.rules["thing"]
     option = rule.options["mend"]
-    _start(incident, house.services, rule, option, change_of(incident, rule, option, {}))
+    _start(
+        incident,
+        house.services,
+        rule,
+        option,
+        change_of(incident, house.services, rule, option, {}),
+    )
 
 
 def unknown(house: House) -> Incident:

@@ -86,7 +86,7 @@ ROLLBACKS = [
         id="the statement fails",
     ),
     pytest.param(
-        {"statements": {"mend": "UPDATE intake_lots SET status = 'x' RETURNING *"}},
+        {"statements": {"mend": "UPDATE intake_items SET price = 0 RETURNING *"}},
         "",
         "permission denied",
         id="the fixing role may not",
@@ -187,7 +187,7 @@ def test_the_fix_row_holds_alone_against_a_p0_incident(start: Callable[..., Hous
     incident = p0_incident(house)
     rule = house.services.catalogue.rules["thing"]
     option = rule.options["mend"]
-    change = change_of(incident, rule, option, {})
+    change = change_of(incident, house.services, rule, option, {})
     with pytest.raises(Refused, match="fix_never_ours_at_p0_p1"):
         _start(incident, house.services, rule, option, change)
     assert fixes(house) == []
@@ -197,7 +197,7 @@ def test_no_session_opens_without_a_committed_row(start: Callable[..., House]) -
     house = start()
     incident = p0_incident(house)
     rule = house.services.catalogue.rules["thing"]
-    change = change_of(incident, rule, rule.options["mend"], {})
+    change = change_of(incident, house.services, rule, rule.options["mend"], {})
     target = house.services.settings.targets["shop_eu"]
     permits = [
         permit_of(house.services),
@@ -369,7 +369,7 @@ def left_behind(house: House, status: str, **columns: Any) -> Incident:
     incident = walk_to(house, Stage.FIX)
     rule = house.services.catalogue.rules["thing"]
     option = rule.options["mend"]
-    change = change_of(incident, rule, option, {})
+    change = change_of(incident, house.services, rule, option, {})
     fix_id = _start(incident, house.services, rule, option, change)
     values = {"status": status, **columns}
     for name, value in values.items():

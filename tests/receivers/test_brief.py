@@ -264,6 +264,18 @@ def test_who_was_told_and_when_the_next_ones_are(
     assert "Escalation" not in titles(document, Happening.RESOLVED)
 
 
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("admin", "The responder can run it for you if you have the role admin: option drop."),
+        ("operator", "The responder can run it for you: option drop."),
+    ],
+)
+def test_an_offer_says_whose_role_it_needs(role: str, said: str) -> None:
+    option = {"name": "drop", "title": "Drop it", "offered": True, "role": role}
+    assert part(changed(P0, options=[option]), "You can") == f"1. Drop it\n{said}"
+
+
 def test_a_failed_question_is_evidence_and_one_behind_it_is_not() -> None:
     assert part(P0, "Evidence") == (
         "Does the port answer? Failed: nothing listens on port 5432 of db.shop.example.com"
