@@ -14,6 +14,7 @@ from responder.domain.severity import Severity
 from responder.log import about
 from responder.pipeline import TRIES, walk
 from responder.pipeline.checklist import answer_items
+from responder.pipeline.checks import run_checks
 from responder.pipeline.enrich import enrich
 from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.services import Services
@@ -25,6 +26,7 @@ from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK, enque
 _HEARTBEAT = 2.0
 _SWEEP_EVERY = 2.0
 _ANSWER_EVERY = 2.0
+_CHECK_EVERY = 2.0
 #: Deliveries and incidents without a live job are found again after this time.
 #: No honest walk takes so long; whoever still holds such a job is stuck, and is fenced off.
 _LONGEST = timedelta(minutes=5)
@@ -56,6 +58,7 @@ def run(services: Services, slots: int = 8) -> None:
         Watch(services, deliver_messages),
         Watch(services, answer_items, every=_ANSWER_EVERY),
         Watch(services, sweep, tidy, every=_SWEEP_EVERY),
+        Watch(services, run_checks, every=_CHECK_EVERY),
     ]
     for watch in running:
         watch.start()

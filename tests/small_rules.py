@@ -17,6 +17,7 @@ class Small(Rule):
     answers = ['alertname="{name}"']
     target = "shop"
     key = ()
+    schedule = "{schedule}"
     diagnostics = [Sql("wrong", "What is wrong?")]
     options = [{option}]
 
@@ -58,6 +59,7 @@ def small_rule(
     cooldown: str = "30m",
     within: str = "2m",
     options: str = "",
+    schedule: str = "",
 ) -> LoadedRule:
     """One rule that mends rows of `thing`; `statements` replace or add to the ordinary ones.
 
@@ -68,7 +70,9 @@ def small_rule(
         changes=changes, max_rows=max_rows, cooldown=cooldown, within=within
     )
     for path, text in {
-        root / "rules" / severity / f"{file}.py": MODULE.format(name=name, option=option),
+        root / "rules" / severity / f"{file}.py": MODULE.format(
+            name=name, option=option, schedule=schedule
+        ),
         root / "sql" / "rules" / f"{file}.sql": "\n\n".join(
             f"-- name: {each}\n-- For a test.\n{sql};"
             for each, sql in {**STATEMENTS, **(statements or {})}.items()

@@ -409,6 +409,10 @@ MISTAKES = [
         "receivers.r.routing_key: unknown key; known are type, "
         "per_minute, fallback, escalates, url, secret",
     ),
+    (
+        '[sources.responder]\ntype = "alertmanager"\nbearer = "env:A"',
+        "sources.responder: is what our own alerts come from; choose another name",
+    ),
     # Routes and rules.
     ("[routes]", f"routes: {LIST}"),
     ("routes = [1]", f"routes[0]: {TABLE}"),

@@ -63,6 +63,8 @@ def show_rule(name: str, config: Path, as_json: bool) -> None:
         return
     click.echo(f"{described['name']} ({described['severity']}, {described['autonomy']})\n")
     click.echo(described["text"])
+    if described["schedule"]:
+        click.echo(f"\nAsked by itself at {described['schedule']} (UTC)")
     click.echo("\nAsks")
     for diagnostic in described["diagnostics"]:
         click.echo(f"  {diagnostic['name']}: {diagnostic['question']}")

@@ -117,6 +117,9 @@ class Echo:
 
 Notice = Alert | Malformed | Echo
 
+#: The source of alerts that we raise ourselves; no configured one has its name.
+OWN_SOURCE = "responder"
+
 
 def notice_from_json(plain: Mapping[str, Any]) -> Notice:
     """What `to_json` of any of them wrote down."""

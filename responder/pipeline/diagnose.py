@@ -41,7 +41,9 @@ UNASKABLE = frozenset({Reason.NO_RULE, Reason.NO_TARGET, Reason.AMBIGUOUS_TARGET
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
+    """A question, and what came back."""
+
     question: Question
     answer: Answer
 
@@ -49,7 +51,7 @@ class _Asked:
 def diagnose(incident: Incident, services: Services) -> Incident:
     """Stage: answers and findings are stored, then the plan; a page that waited leaves now."""
     rule = services.rule_of(incident)
-    asked: list[_Asked] = []
+    asked: list[Asked] = []
     findings: list[Finding] = []
     trouble, detail = incident.trouble or "", incident.trouble_detail
     if rule is None and incident.rule is not None:
@@ -60,7 +62,9 @@ def diagnose(incident: Incident, services: Services) -> Incident:
     if rule is not None and askable:
         asked = _kept_off(services, incident, rule)
     if rule is not None and askable and not asked:
-        asked = _ask_all(services, incident, rule)
+        assert incident.target is not None
+        target = services.settings.targets[incident.target]
+        asked = ask_all(services, rule, target, incident.parameters, incident.severity.pages)
         try:
             findings = conclude(rule, _case(services, incident, asked))
             findings += _of_missing_indexes(asked)
@@ -90,7 +94,7 @@ def diagnose(incident: Incident, services: Services) -> Incident:
     return replace(after, trouble=trouble or None, trouble_detail=detail)
 
 
-def _of_missing_indexes(asked: Sequence[_Asked]) -> list[Finding]:
+def _of_missing_indexes(asked: Sequence[Asked]) -> list[Finding]:
     """The questions that were spared a large table without the index that they need."""
     return [
         Finding(
@@ -130,7 +134,7 @@ def _sound(rule: LoadedRule, finding: object) -> Finding:
     return finding
 
 
-def _case(services: Services, incident: Incident, asked: Sequence[_Asked]) -> Case:
+def _case(services: Services, incident: Incident, asked: Sequence[Asked]) -> Case:
     with services.store.transaction() as tx:
         alerts = tx.all("incident_alerts", id=incident.id)
         at = tx.now
@@ -146,7 +150,7 @@ def _latest(rows: Sequence[Mapping[str, Any]]) -> Alert:
     return alert_from_json(rows[0]["notice"])
 
 
-def _answer_rows(incident: Incident, asked: Sequence[_Asked]) -> list[dict[str, Any]]:
+def _answer_rows(incident: Incident, asked: Sequence[Asked]) -> list[dict[str, Any]]:
     return [
         {
             "incident_id": incident.id,
@@ -164,25 +168,27 @@ def _answer_rows(incident: Incident, asked: Sequence[_Asked]) -> list[dict[str, 
     ]
 
 
-def _ask_all(services: Services, incident: Incident, rule: LoadedRule) -> list[_Asked]:
+def ask_all(
+    services: Services,
+    rule: LoadedRule,
+    target: Target,
+    parameters: Mapping[str, Any],
+    urgent: bool,
+) -> list[Asked]:
     """Every question of the rule, concurrently; one behind a failed question is skipped."""
-    assert incident.target is not None
-    target = services.settings.targets[incident.target]
     deadline = time.monotonic() + BUDGET
     pending: dict[str, Future[Answer]] = {}
-    questions = [
-        question_of(rule, diagnostic, incident.parameters) for diagnostic in rule.diagnostics
-    ]
+    questions = [question_of(rule, diagnostic, parameters) for diagnostic in rule.diagnostics]
     with ThreadPoolExecutor(_ASKERS, thread_name_prefix="ask") as pool:
         for question, diagnostic in zip(questions, rule.diagnostics, strict=True):
             before = pending.get(diagnostic.after)
             pending[question.name] = pool.submit(
-                _ask_one, services, incident, target, question, before, deadline
+                _ask_one, services, urgent, target, question, before, deadline
             )
-        return [_Asked(question, pending[question.name].result()) for question in questions]
+        return [Asked(question, pending[question.name].result()) for question in questions]
 
 
-def _kept_off(services: Services, incident: Incident, rule: LoadedRule) -> list[_Asked]:
+def _kept_off(services: Services, incident: Incident, rule: LoadedRule) -> list[Asked]:
     """The questions that a maintenance window keeps off the target; none: they may be asked."""
     with services.store.transaction() as tx:
         until = asking_resumes(tx, incident.labels)
@@ -192,7 +198,7 @@ def _kept_off(services: Services, incident: Incident, rule: LoadedRule) -> list[
     why = f"not asked: a maintenance window keeps questions off until {until.isoformat()}"
     answer = _skipped(now, ErrorKind.WINDOW, why)
     return [
-        _Asked(question_of(rule, each, incident.parameters), answer) for each in rule.diagnostics
+        Asked(question_of(rule, each, incident.parameters), answer) for each in rule.diagnostics
     ]
 
 
@@ -227,7 +233,7 @@ def question_of(
 
 def _ask_one(
     services: Services,
-    incident: Incident,
+    urgent: bool,
     target: Target,
     question: Question,
     before: Future[Answer] | None,
@@ -248,8 +254,8 @@ def _ask_one(
         target.name,
         question.digest,
         deadline,
-        incident.severity.pages,
-        lambda: ask_in_slot(services, target, question, incident.severity.pages, deadline),
+        urgent,
+        lambda: ask_in_slot(services, target, question, urgent, deadline),
     )
 
 

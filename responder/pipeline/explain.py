@@ -59,6 +59,7 @@ def describe_rule(
         "summary": rule.summary,
         "answers": [str(matcher) for matcher in rule.matchers],
         "target": rule.rule.target,
+        "schedule": rule.rule.schedule,
         "checksum": rule.checksum,
         "autonomy": Autonomy(promoted["autonomy"] if promoted else "propose").capped(ceiling),
         "ceiling": ceiling,

@@ -11,7 +11,7 @@ from responder.pipeline.escalate import climb, lapse
 from responder.pipeline.notify import page
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
-from responder.pipeline.watch import STILL_THERE
+from responder.pipeline.watch import STILL_THERE, quiet_limit
 from responder.store import Transaction
 from responder.store.incidents import incident_from_row, lock_incident
 
@@ -54,7 +54,7 @@ def _look_again(services: Services, tx: Transaction, incident: Incident) -> None
 
 def _quiet(services: Services, tx: Transaction, incident: Incident) -> None:
     """No notice for long enough: over, where the sender never says so; else looked at later."""
-    limit = services.settings.resolve_after_quiet
+    limit = quiet_limit(services, incident)
     if incident.stage != Stage.WATCH:
         return
     seen = tx.one("incident", id=incident.id)["seen_at"]

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from responder.domain.alert import OWN_SOURCE
 from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.pipeline.services import Services, move
 from responder.pipeline.walking import PASSING, finish
@@ -9,6 +10,13 @@ from responder.store.incidents import lock_incident
 
 #: How often an incident that nobody ends is looked at, where no quiet time is configured.
 STILL_THERE = timedelta(hours=1)
+
+
+def quiet_limit(services: Services, incident: Incident) -> timedelta | None:
+    """After how long without a notice it is over; what we raise ourselves, our next check ends."""
+    if incident.source == OWN_SOURCE:
+        return None
+    return services.settings.resolve_after_quiet
 
 
 def watch(incident: Incident, services: Services) -> Incident:
@@ -20,6 +28,6 @@ def watch(incident: Incident, services: Services) -> Incident:
         if incident.again:
             tx.run("drop_timer", id=incident.id, whats=PASSING)
             return move(tx, incident, "start_again")
-        quiet = services.settings.resolve_after_quiet or STILL_THERE
+        quiet = quiet_limit(services, incident) or STILL_THERE
         tx.run("set_timer", id=incident.id, what="quiet", due_at=tx.now + quiet)
         return move(tx, incident, "rest", next=Stage.WATCH)

@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from responder.domain.alert import Alert
+from responder.domain.alert import OWN_SOURCE, Alert
 from responder.domain.decision import Reason
 from responder.domain.incident import (
     KEYLESS_LABELS,
@@ -75,7 +75,7 @@ class Catalogue:
             name: label.value(alert.labels) for name, label in rule.rule.parameters.items()
         }
         missing = [name for name, value in parameters.items() if value is None]
-        if missing and trouble is None:
+        if missing and trouble is None and alert.source != OWN_SOURCE:
             trouble = Reason.PARAMETER_MISSING
             wanted = {name: " or ".join(rule.rule.parameters[name].names) for name in missing}
             detail = "; ".join(f"{name}: no label {labels}" for name, labels in wanted.items())
@@ -102,6 +102,8 @@ class Catalogue:
         kin = [target for target in self._targets.values() if target.kind == rule.rule.target]
         failures = {target.name: first_failed(target.matches, alert.labels) for target in kin}
         matching = [name for name, failed in failures.items() if failed is None]
+        if alert.source == OWN_SOURCE:  # it names its target, which may want more than labels say
+            matching = [name for name in failures if name == alert.labels.get("target")]
         if len(matching) == 1:
             return matching[0], None, ""
         if matching:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from responder.domain.matcher import Matcher, parse_matcher
 from responder.domain.severity import Severity
 from responder.domain.statements import Statement, parse_statements
 from responder.runbook.rule import Diagnostic, Option, Rule, Sql
+from responder.runbook.schedule import next_due, plain_value
 
 _INDEX = re.compile(r"[\w.]+ \([\w()]+\)")
 
@@ -131,12 +133,27 @@ def _mistakes(rule: LoadedRule) -> Iterator[str]:
         label = rule.rule.parameters.get(name)
         if not SEVERITY_LABELS.isdisjoint(label.names if label else (name,)):
             yield f"its key has {name}, a severity; one fault is one incident whatever it is called"
+    if rule.rule.schedule:
+        yield from _schedule_mistakes(rule)
     yield from _diagnostic_mistakes(rule)
     for option in rule.rule.options:
         yield from _option_mistakes(rule, option)
     names = [part.name for part in (*rule.diagnostics, *rule.rule.options)]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"uses the name {name} twice"
+
+
+def _schedule_mistakes(rule: LoadedRule) -> Iterator[str]:
+    """The alert that we raise is made of `answers`, and must have the key of everybody else's."""
+    try:
+        next_due(rule.rule.schedule, datetime.now(UTC))
+    except ValueError as error:
+        yield f"its schedule {error}"
+    for matcher in rule.matchers:
+        if plain_value(matcher) is None:
+            yield f'has a schedule, so it answers plain words such as =~"a|b", not {matcher}'
+    if rule.rule.key is None:
+        yield "has a schedule, so it needs a key; () is one incident a target"
 
 
 def _diagnostic_mistakes(rule: LoadedRule) -> Iterator[str]:

@@ -146,6 +146,8 @@ class Rule:
     The docstring's first line says what is wrong, and `Symptoms:` and `Prevention:` follow it.
     key: the labels that tell incidents of this rule apart; () is one incident a target;
     None takes all labels but severities and replicas.
+    schedule: a cron, in UTC, at which the rule is asked of each target without anybody's alert;
+    parameters that nobody tells then are missing from its case.
     """
 
     answers: ClassVar[Sequence[str]] = ()

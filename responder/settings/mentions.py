@@ -6,6 +6,7 @@ It looks at the text as it is written: a receiver with a mistake in it is still 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from responder.domain.alert import OWN_SOURCE
 from responder.settings.levels import mistaken_levels
 
 #: The way to a key: names, and places in lists.
@@ -16,6 +17,8 @@ WAKES_NOBODY = ("pagerduty_notes",)
 
 def mistaken_mentions(written: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
     """The way to each mention that cannot stand, and why."""
+    if OWN_SOURCE in _if_is(dict, written.get("sources")):
+        yield ("sources", OWN_SOURCE), "is what our own alerts come from; choose another name"
     known = _if_is(dict, written.get("receivers"))
     for way, name, wakes in _mentions(written, known):
         if not isinstance(name, str):

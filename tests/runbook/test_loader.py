@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from responder.domain.matcher import parse_matcher
 from responder.domain.severity import Severity
 from responder.runbook.loader import LoadedRule, RunbookWrong, load
+from responder.runbook.schedule import plain_value
 
 GOOD = {
     "doc": "The thing is stuck.",
@@ -18,6 +20,7 @@ GOOD = {
     "parameters": "{}",
     "diagnostics": '[Sql("rows", "Which rows?")]',
     "options": "[]",
+    "schedule": "",
 }
 MODULE = '''"""{doc}"""
 
@@ -30,6 +33,7 @@ class Stuck(Rule):
     parameters = {parameters}
     diagnostics = {diagnostics}
     options = {options}
+    schedule = {schedule!r}
 
     def conclude(self, case):
         return []
@@ -93,6 +97,24 @@ def test_a_rule_as_the_engine_uses_it(write: Write) -> None:
     assert set(rule.statements) == {"rows", "retry", "retry_before", "retry_verify"}
     assert rule.options["retry"].automatic
     assert [diagnostic.name for diagnostic in rule.diagnostics] == ["rows"]
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ('a="b|c"', "b|c"),
+        ('a=~"b"', "b"),
+        ('a=~"Batch-Stuck|c"', "Batch-Stuck"),
+        ('a=~"b.|c"', None),
+        ('a=~""', None),
+        ('a!="b"', None),
+        ('a!~"b"', None),
+    ],
+)
+def test_what_our_own_alert_says(written: str, value: str | None) -> None:
+    matcher = parse_matcher(written)
+    assert plain_value(matcher) == value
+    assert value is None or matcher.holds({"a": value})
 
 
 def test_a_rule_may_ask_without_sql(write: Write) -> None:
@@ -160,6 +182,20 @@ MODULE_MISTAKES = {
     "an index that cannot be read": (
         {"diagnostics": '[Sql("rows", "Which?", index="orders.created_at")]'},
         "`rows`: its index must be written like `orders (created_at)`",
+    ),
+    "a schedule that is none": ({"schedule": "daily"}, "its schedule 'daily' is no cron: write"),
+    "a schedule with seconds": ({"schedule": "0 0 9 * * *"}, "'0 0 9 * * *' is no cron: write"),
+    "an hour that is none": ({"schedule": "0 25 * * *"}, "its schedule '0 25 * * *' is no cron: ["),
+    "a day that never comes": ({"schedule": "0 9 31 2 *"}, "'0 9 31 2 *' is no cron: failed to"),
+    "a time by chance": ({"schedule": "R 9 * * *"}, "'R 9 * * *' is drawn by chance"),
+    "a time by hash": ({"schedule": "0 H(0-7) * * *"}, "'0 H(0-7) * * *' is drawn by chance"),
+    "a schedule, and answers that name no value": (
+        {"schedule": "0 9 * * fri", "answers": ['a=~"b.*|c"']},
+        'has a schedule, so it answers plain words such as =~"a|b", not a=~"b.*|c"',
+    ),
+    "a schedule without a key": (
+        {"schedule": "0 9 * mar *", "key": "None"},
+        "has a schedule, so it needs a key",
     ),
     "no statement": (
         {"diagnostics": '[Sql("rows", "Which?"), Sql("more", "Which more?")]'},

@@ -30,6 +30,7 @@ class Rule(Answer):
     summary = string()
     answers = strings()
     target = string(told="The kind of system that it asks.")
+    schedule = string(told="When it is asked without an alert: a cron, in UTC; empty: never.")
     checksum = string(told="Of the module and its SQL.")
     autonomy = string(of=Autonomy)
     ceiling = string(of=Autonomy)
