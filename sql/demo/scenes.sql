@@ -126,3 +126,17 @@ SELECT coalesce(string_agg(DISTINCT r.role::text, ', '), 'no role') AS roles,
 FROM auth.users u LEFT JOIN user_roles r ON r.user_id = u.id
     LEFT JOIN user_shopify_assignments a ON a.user_id = u.id
 WHERE u.email = %(email)s;
+
+-- name: age_credential
+-- Three months pass for one credential.
+UPDATE system_settings SET updated_at = now() - interval '91 days' WHERE key = %(name)s;
+
+-- name: write_down_rotation
+-- Somebody has rotated a credential, and writes that down.
+UPDATE system_settings SET updated_at = now() WHERE key = %(name)s;
+
+-- name: hasten_checks
+-- In the responder's own database: an hour passes, so the next time of its scheduled checks has
+-- come, and what it asked before is not fresh any more.
+WITH older AS (UPDATE responder.question SET asked_at = asked_at - interval '1 hour')
+UPDATE responder.schedule SET due_at = now() RETURNING rule;

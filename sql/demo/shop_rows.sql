@@ -92,6 +92,8 @@ INSERT INTO system_settings (key, value, updated_at) VALUES
     ('SHOPIFY_ACCESS_TOKEN', '{"kept_in": "project secrets"}', now() - interval '61 days'),
     ('SHOPIFY_SHARED_SECRET', '{"kept_in": "project secrets"}', now() - interval '61 days'),
     ('JUSTTCG_API_KEY', '{"kept_in": "function secrets"}', now() - interval '34 days'),
+    ('PSA_PUBLIC_API_TOKEN', '{"kept_in": "function secrets"}', now() - interval '34 days'),
+    ('DATABASE_PASSWORD', '{"kept_in": "project settings"}', now() - interval '20 days'),
     ('sync.batch_size', '50', now() - interval '200 days'),
     ('sync.enabled', 'true', now() - interval '12 days');
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from responder.cli.demo.chapters.credentials import leak, rotation_due
 from responder.cli.demo.chapters.faults import circuit_breaker, database_down, no_rule, slow_queries
 from responder.cli.demo.chapters.people import batch_stuck, cannot_log_in, sync_failed
 from responder.cli.demo.chapters.queue import declared_p0, person_decides, staging, stuck_queue
@@ -24,6 +25,8 @@ def _all(story: Story) -> None:
     person_decides(story, repaired, on_fire)
     circuit_breaker(story)
     slow_queries(story)
+    rotation_due(story)
+    leak(story)
     database_down(story)
     no_rule(story)
     pager_silent(story)
@@ -48,6 +51,8 @@ STORIES: Mapping[str, Callable[[Story], object]] = {
     "user_cannot_log_in": cannot_log_in,
     "circuit_breaker_open": circuit_breaker,
     "slow_queries": slow_queries,
+    "credential_rotation_due": rotation_due,
+    "credential_leak_suspected": leak,
     "database_down": database_down,
     "no_rule": no_rule,
     "pager_silent": pager_silent,
