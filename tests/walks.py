@@ -3,14 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from responder.domain.actor import Actor, ActorKind
 from responder.domain.incident import Incident, Stage
+from responder.domain.settings import Item
 from responder.pipeline import STAGES
+from responder.pipeline.checklist import tick
+from responder.pipeline.maintenance import Window, open_window
 from responder.store.incidents import incident_from_row
 from tests.house import House, alert
 
@@ -42,6 +48,16 @@ def reasons(house: House) -> list[str]:
 
 def timers(house: House) -> list[str]:
     return [row["what"] for row in house.sql("SELECT what FROM timer ORDER BY what")]
+
+
+def allow_work(house: House) -> UUID:
+    """A window in force in which people may do what belongs into a maintenance."""
+    bea = Actor(ActorKind.PERSON, "bea")
+    before = (Item("Take database snapshot"),)
+    window = Window("Sunday", ('env="production"',), duration=timedelta(hours=2), before=before)
+    window_id = open_window(house.services, window, bea)
+    assert tick(house.services, window_id, 1, bea, True)
+    return window_id
 
 
 @contextmanager

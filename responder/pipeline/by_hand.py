@@ -1,7 +1,8 @@
 """A fix that a person asks for: what speaks against it, and the row that a walk carries out.
 
 Who asks decides, so neither severity nor the switch, cool-downs, breakers, limits and windows stand
-in the way. What must hold is that they know what they decide about.
+in the way, but for options that are only for windows. What must hold is that they know what they
+decide about.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.pipeline import climbing
 from responder.pipeline.document import NO_CLAIMS
 from responder.pipeline.fix import change_of, intend
+from responder.pipeline.maintenance import NO_WINDOW, window_allows
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge
 from responder.runbook.loader import LoadedRule
@@ -119,7 +121,7 @@ def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role
     if row is None:
         raise NotBegun(Objection.NOT_FOUND, "there is no such incident")
     incident = incident_from_row(row)
-    rule, option = _option(services, incident, asked, role)
+    rule, option = _option(services, tx, incident, asked, role)
     _look(tx, incident, asked)
     if rule.checksum != incident.rule_checksum:
         raise _Edited
@@ -138,7 +140,7 @@ def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role
 
 
 def _option(
-    services: Services, incident: Incident, asked: Asked, role: str
+    services: Services, tx: Transaction, incident: Incident, asked: Asked, role: str
 ) -> tuple[LoadedRule, Option]:
     """The option, if this caller may run it and it can be run here at all."""
     rule = services.rule_of(incident)
@@ -158,6 +160,7 @@ def _option(
         "it reaches outside of its transaction, so it cannot be tried": (
             option.outside and asked.dry_run
         ),
+        NO_WINDOW: option.in_window and not window_allows(tx, incident.labels),
         "the target has no fixing role": target is None or target.writing is None,
         NO_CLAIMS: option.claims and target is not None and not target.claims,
     }

@@ -8,7 +8,7 @@ from uuid import UUID
 from responder.domain.alert import Alert
 from responder.domain.incident import Incident, dedup_key
 from responder.domain.settings import Target
-from responder.pipeline.maintenance import maintenance_around
+from responder.pipeline.maintenance import NO_WINDOW, maintenance_around, window_allows
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Identity
 from responder.runbook.loader import LoadedRule
@@ -44,7 +44,12 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
         ],
         "decision": decision and _decision(decision),
         "fixes": [told_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
-        "options": _options(rule, row["findings"], decision, _target(services, incident)),
+        "options": _now(
+            tx,
+            incident,
+            rule,
+            _options(rule, row["findings"], decision, _target(services, incident)),
+        ),
         "escalation": _escalation(tx.one("escalation", id=incident_id)),
         "maintenance": _maintenance(tx, incident),
         "notes": [
@@ -202,6 +207,22 @@ def _options(
         }
         for name in order
     ]
+
+
+def _now(
+    tx: Transaction,
+    incident: Incident,
+    rule: LoadedRule | None,
+    options: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """What is only for maintenance windows says so while none is in force."""
+    waiting = {each.name for each in rule.rule.options if each.in_window} if rule else set()
+    if waiting and not window_allows(tx, incident.labels):
+        return [
+            {**each, "why_not": NO_WINDOW} if each["name"] in waiting and each["offered"] else each
+            for each in options
+        ]
+    return options
 
 
 def _why_not(

@@ -4,6 +4,7 @@ Between any two steps everything may be killed; `recover` says what a row left b
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident, Stage
 from responder.domain.severity import Severity
 from responder.pipeline.decide import HOURLY_LIMIT, notice_failover
+from responder.pipeline.maintenance import NO_WINDOW, window_allows
 from responder.pipeline.recover import recover
 from responder.pipeline.services import Services, record
 from responder.pipeline.settle import (
@@ -79,7 +81,7 @@ def _asked_for(
     with services.slots.writing(asked["target"], 5.0) as got:
         if not got:
             return busy(incident, services, asked["id"], "no fixing connection became free")
-        return _make(incident, services, asked["id"], change, asked["dry_run"])
+        return _make(incident, services, asked["id"], option, change, asked["dry_run"])
 
 
 def _decided(incident: Incident, services: Services) -> Incident:
@@ -107,18 +109,24 @@ def _carry_out(
         fix_id = _start(incident, services, rule, option, change)
     except (Refused, _AtTheGate) as refused:
         return decide_again(incident, services, None, str(refused))
-    return _make(incident, services, fix_id, change, dry_run=False)
+    return _make(incident, services, fix_id, option, change, dry_run=False)
 
 
 def _make(
-    incident: Incident, services: Services, fix_id: UUID, change: writing.Change, dry_run: bool
+    incident: Incident,
+    services: Services,
+    fix_id: UUID,
+    option: Option,
+    change: writing.Change,
+    dry_run: bool,
 ) -> Incident:
     """Steps 2 to 5; a dry run is rolled back where the last gate would be."""
     target = services.settings.targets[incident.target or ""]
     try:
         with writing.make(target, fix_id, permit_of(services), change) as opened:
+            made = replace(opened.made, before=(), after=()) if option.batch else opened.made
             if not dry_run:
-                _record(incident, services, fix_id, opened.made)
+                _record(incident, services, fix_id, option, made)
                 opened.commit()
     except (Refused, _AtTheGate, writing.NotPermitted) as refused:
         return decide_again(incident, services, fix_id, str(refused))
@@ -133,7 +141,7 @@ def _make(
     except writing.RolledBack as failed:
         return rolled_back(incident, services, fix_id, str(failed))
     if dry_run:
-        return tried(incident, services, fix_id, opened.made)
+        return tried(incident, services, fix_id, made)
     return committed(incident, services, fix_id)
 
 
@@ -235,12 +243,16 @@ def permit_of(services: Services) -> Callable[[UUID], writing.Permit | None]:
     return permit
 
 
-def _record(incident: Incident, services: Services, fix_id: UUID, made: writing.Made) -> None:
+def _record(
+    incident: Incident, services: Services, fix_id: UUID, option: Option, made: writing.Made
+) -> None:
     """Step 3, the last gate; this commit is the decision. What a person asks for passes more."""
     with services.store.transaction() as tx:
         tx.run("lock_target", target=incident.target)
         notice_failover(services, tx)
         _pass(tx.one("gate", id=fix_id))
+        if option.in_window and not window_allows(tx, incident.labels):
+            raise _AtTheGate(NO_WINDOW)
         row = tx.maybe(
             "record_fix",
             id=fix_id,

@@ -193,6 +193,10 @@ def asking_resumes(tx: Transaction, labels: Mapping[str, str]) -> datetime | Non
     return _latest_end(tx, "diagnose", labels)
 
 
+#: Why an option that is only for windows is not run now.
+NO_WINDOW = "it runs only inside a maintenance window that allows such work, and none is in force"
+
+
 def window_allows(tx: Transaction, labels: Mapping[str, str]) -> bool:
     """Whether work that belongs into a maintenance may be done now on what carries these labels.
 

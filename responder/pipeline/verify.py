@@ -13,7 +13,7 @@ from responder.pipeline.notify import page, tell
 from responder.pipeline.services import Services, move, record
 from responder.pipeline.settle import hand_over
 from responder.pipeline.walking import reopen
-from responder.runbook.rule import Within
+from responder.runbook.rule import Option, Within
 from responder.store import Transaction
 from responder.store.incidents import lock_incident
 from responder.targets.reading import Question, ask
@@ -27,10 +27,11 @@ def verify(incident: Incident, services: Services) -> Incident:
     if fix is None:
         with services.store.transaction() as tx:
             return move(tx, incident, "advance", next=Stage.WATCH)
-    within = _within(services, incident, fix["option"])
+    option = _option(services, incident, fix["option"])
+    within = option.verify if option else Within("10m")
     gone, why = _ask(services, incident, fix)
     if gone:
-        return _held(incident, services, fix)
+        return _held(incident, services, fix, option)
     if now + within.step < fix["ended_at"] + within.limit:
         with services.store.transaction() as tx:
             tx.run("set_timer", id=incident.id, what="verify", due_at=tx.now + within.step)
@@ -41,10 +42,10 @@ def verify(incident: Incident, services: Services) -> Incident:
     return _not_held(incident, services, fix, outcome, why)
 
 
-def _within(services: Services, incident: Incident, option: str) -> Within:
+def _option(services: Services, incident: Incident, name: str) -> Option | None:
+    """The option as it is loaded now, None when it is gone."""
     rule = services.rule_of(incident)
-    known = rule.options.get(option) if rule else None
-    return known.verify if known else Within("10m")
+    return rule.options.get(name) if rule else None
 
 
 def _ask(services: Services, incident: Incident, fix: Mapping[str, Any]) -> tuple[bool | None, str]:
@@ -69,10 +70,16 @@ def _ask(services: Services, incident: Incident, fix: Mapping[str, Any]) -> tupl
     return gone, "" if gone else "the cause is still there"
 
 
-def _held(incident: Incident, services: Services, fix: Mapping[str, Any]) -> Incident:
+def _held(
+    incident: Incident, services: Services, fix: Mapping[str, Any], option: Option | None
+) -> Incident:
+    """It is watched; after one batch of many it is looked for the next one."""
     with services.store.transaction() as tx:
         _verified(tx, incident, fix, Verification.HELD, "the cause is gone")
-        after = move(tx, incident, "advance", next=Stage.WATCH)
+        if option is not None and option.batch:
+            after = move(tx, incident, "start_again", {"why": "there may be another batch"})
+        else:
+            after = move(tx, incident, "advance", next=Stage.WATCH)
         tell(services, tx, after, Happening.UPDATED)
     return after
 

@@ -186,6 +186,8 @@ def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
         yield f"option {option.name} is automatic, so nobody is there to be asked"
     if option.automatic and option.claims:
         yield f"option {option.name} is automatic, so it must not act in a person's name (claims)"
+    if option.automatic and (option.in_window or option.batch):
+        yield f"option {option.name} is automatic; what waits for a window or a batch is for people"
     if option.role not in ROLES:
         yield f"option {option.name}: its role must be one of {', '.join(ROLES)}"
     try:

@@ -89,6 +89,8 @@ class Option:
     run: a shell command for a person, where there is no statement. caution: what to know first.
     asks: what the person must say, by the name that the statements bind. role: who may run it.
     claims: functions of the target ask who calls, so it acts under the claims in the settings.
+    in_window: only inside a maintenance window that is prepared. batch: each fix is one part of
+    the whole; the rows are not kept, and then it is diagnosed anew, which offers the next part.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Option:
     dangerous: bool = False
     transactional: bool = True
     in_window: bool = False
+    batch: bool = False
     volatile: Sequence[str] = ()
     outside: bool = False
     claims: bool = False

@@ -14,7 +14,8 @@ Mended:     the runbook builds names with schemaname||'.'||tablename, which fail
             counts that has no index and many values, in a table that is often read from end to end;
             low absolute correlation puts it first, and an index is offered if a slow statement
             names the column. Vacuums, dumps and index builds take their time and are no finding.
-            The runbook's DELETE of old log lines locks them all at once; here it takes 10,000.
+            The runbook's DELETE of old log lines and its UPDATE of old lots take them all at once;
+            here it is 10,000 lines or 5,000 lots at a time, the oldest first.
 """
 
 import re
@@ -30,6 +31,7 @@ _HIDDEN = "<insufficient privilege>"
 #: From so many old rows on it is worth while to put them away.
 _MANY = {"system_logs": 10_000, "intake_lots": 1_000}
 _ARCHIVE = {"system_logs": "archive_logs", "intake_lots": "archive_lots"}
+_BATCH = {"system_logs": "logs", "intake_lots": "lots"}
 _INDEX = {
     ("public.intake_items", "sku"): "index_sku",
     ("public.intake_items", "lot_id"): "index_lot_id",
@@ -81,19 +83,24 @@ class SlowQueries(Rule):
         ),
         Option(
             "archive_logs",
-            "Delete log lines older than 90 days",
-            run=f'{_PSQL} --command "DELETE FROM system_logs WHERE id IN (SELECT id FROM '
-            "system_logs WHERE created_at < now() - interval '90 days' LIMIT 10000)\"",
-            caution="Gone for good: export them first if anybody may ask. 10,000 at a time: again "
-            "until it says DELETE 0, then vacuum.",
+            "Delete the oldest 10,000 log lines of those older than 90 days",
+            changes=("system_logs",),
+            max_rows=10_000,
+            caution="Gone for good: export them first if anybody may ask. Then it is diagnosed "
+            "anew, which offers the next batch; vacuum after the last.",
             role="admin",
+            in_window=True,
+            batch=True,
         ),
         Option(
             "archive_lots",
-            "Archive lots that were completed more than six months ago",
-            run=f"{_PSQL} --command \"UPDATE intake_lots SET status = 'archived' WHERE status ="
-            " 'completed' AND completed_at < now() - interval '6 months'\"",
-            caution="Frees no space; it only takes them out of what is searched as completed.",
+            "Archive the oldest 5,000 lots of those completed more than six months ago",
+            changes=("intake_lots",),
+            max_rows=5_000,
+            caution="Frees no space; it only takes them out of what is searched as completed. Then "
+            "it is diagnosed anew, which offers the next batch.",
+            in_window=True,
+            batch=True,
         ),
         Option(
             "enable_statements",
@@ -227,4 +234,12 @@ def _old(counts: Rows) -> Iterable[Finding]:
             f"Old data could be put away: {', '.join(told)}.",
             offers=tuple(_ARCHIVE[row["table_name"]] for row in many),
             rows=many,
+            parameters={name: value for row in many for name, value in _batch(row)},
         )
+
+
+def _batch(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Where the first batch ends, as the options' statements bind it."""
+    which = _BATCH[row["table_name"]]
+    yield f"{which}_until", row["until"]
+    yield f"{which}_until_id", row["until_id"]

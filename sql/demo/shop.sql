@@ -180,6 +180,7 @@ GRANT SELECT ON auth.users, user_roles, user_shopify_assignments, intake_lots, i
     shopify_sync_queue, system_logs, system_settings TO responder_reading;
 
 GRANT SELECT, UPDATE (status, retry_count, last_error) ON shopify_sync_queue TO responder_writing;
+GRANT SELECT, DELETE ON system_logs TO responder_writing;
 GRANT SELECT, UPDATE (status, completed_at) ON intake_lots TO responder_writing;
 GRANT SELECT ON intake_items TO responder_writing;
 GRANT USAGE ON SCHEMA auth TO responder_writing;

@@ -76,17 +76,71 @@ LIMIT 20;
 
 -- name: old_rows
 -- How many log lines are older than 90 days, and how many lots were completed more than six months
--- ago? Nobody counts beyond 100,000; a lot is at least as old as its completion.
-SELECT 'system_logs' AS table_name, 'older than 90 days' AS which, count(*) AS rows,
-    count(*) = 100000 AS capped
-FROM (
-    SELECT FROM system_logs WHERE created_at < now() - interval '90 days' LIMIT 100000
-) logs
-UNION ALL
-SELECT 'intake_lots', 'completed more than six months ago', count(*), count(*) = 100000
-FROM (
-    SELECT FROM intake_lots
+-- ago? Nobody counts beyond 100,000; a lot is at least as old as its completion. Until which row
+-- does the first batch of each go?
+WITH logs AS (
+    SELECT created_at, id, row_number() OVER (ORDER BY created_at, id) AS place
+    FROM system_logs
+    WHERE created_at < now() - interval '90 days'
+    ORDER BY created_at, id
+    LIMIT 100000
+), lots AS (
+    SELECT created_at, id, row_number() OVER (ORDER BY created_at, id) AS place
+    FROM intake_lots
     WHERE status = 'completed' AND created_at < now() - interval '6 months'
         AND completed_at < now() - interval '6 months'
+    ORDER BY created_at, id
     LIMIT 100000
-) lots;
+)
+SELECT 'system_logs' AS table_name, 'older than 90 days' AS which, count(*) AS rows,
+    count(*) = 100000 AS capped, max(created_at) FILTER (WHERE place <= 10000) AS until,
+    (SELECT id FROM logs WHERE place <= 10000 ORDER BY place DESC LIMIT 1) AS until_id
+FROM logs
+UNION ALL
+SELECT 'intake_lots', 'completed more than six months ago', count(*), count(*) = 100000,
+    max(created_at) FILTER (WHERE place <= 5000),
+    (SELECT id FROM lots WHERE place <= 5000 ORDER BY place DESC LIMIT 1)
+FROM lots;
+
+-- name: archive_logs
+-- Delete one batch of old log lines, the oldest first.
+DELETE FROM system_logs
+WHERE created_at < now() - interval '90 days'
+    AND (created_at, id) <= (%(logs_until)s::timestamptz, %(logs_until_id)s::uuid)
+RETURNING id;
+
+-- name: archive_logs_before
+-- The log lines of the batch, by their ids alone.
+SELECT id FROM system_logs
+WHERE created_at < now() - interval '90 days'
+    AND (created_at, id) <= (%(logs_until)s::timestamptz, %(logs_until_id)s::uuid);
+
+-- name: archive_logs_verify
+-- No line of the batch is left.
+SELECT NOT EXISTS (
+    SELECT FROM system_logs
+    WHERE created_at < now() - interval '90 days'
+        AND (created_at, id) <= (%(logs_until)s::timestamptz, %(logs_until_id)s::uuid)
+) AS gone;
+
+-- name: archive_lots
+-- Archive one batch of lots that were completed long ago, the oldest first.
+UPDATE intake_lots SET status = 'archived'
+WHERE status = 'completed' AND completed_at < now() - interval '6 months'
+    AND (created_at, id) <= (%(lots_until)s::timestamptz, %(lots_until_id)s::uuid)
+RETURNING id;
+
+-- name: archive_lots_before
+-- The lots of the batch, locked, by their ids alone.
+SELECT id FROM intake_lots
+WHERE status = 'completed' AND completed_at < now() - interval '6 months'
+    AND (created_at, id) <= (%(lots_until)s::timestamptz, %(lots_until_id)s::uuid)
+FOR UPDATE;
+
+-- name: archive_lots_verify
+-- No lot of the batch is left.
+SELECT NOT EXISTS (
+    SELECT FROM intake_lots
+    WHERE status = 'completed' AND completed_at < now() - interval '6 months'
+        AND (created_at, id) <= (%(lots_until)s::timestamptz, %(lots_until_id)s::uuid)
+) AS gone;

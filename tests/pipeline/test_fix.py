@@ -86,7 +86,7 @@ ROLLBACKS = [
         id="the statement fails",
     ),
     pytest.param(
-        {"statements": {"mend": "UPDATE intake_items SET price = 0 RETURNING *"}},
+        {"statements": {"mend": "UPDATE system_settings SET value = '1' RETURNING *"}},
         "",
         "permission denied",
         id="the fixing role may not",

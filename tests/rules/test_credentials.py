@@ -310,17 +310,3 @@ def test_a_leak_wakes_people_and_the_security_team_by_its_route(house: House) ->
     assert {message.document["incident"]["id"] for message in house.hook.got} == {str(leaked.id)}
     assert house.pager.happenings() == ["opened"]
     assert not house.sql("SELECT FROM fix WHERE incident_id = %s", leaked.id)
-
-
-# At size
-
-
-@pytest.mark.parametrize("name", ["credential_rotation_due", "credential_leak_suspected"])
-def test_at_a_million_rows_the_log_is_read_by_its_index(
-    rules: Mapping[str, LoadedRule], big_shop: "Shop", name: str
-) -> None:
-    with big_shop.reading() as connection:
-        rows = connection.execute("EXPLAIN " + rules[name].statements["auth_errors"].sql)
-        plan = "\n".join(row[0] for row in rows)
-    assert "system_logs_created_at" in plan
-    assert "Seq Scan on system_logs" not in plan

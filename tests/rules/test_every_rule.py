@@ -39,8 +39,11 @@ TABLES = """
 
 
 def parameters(statement: str, rule: LoadedRule) -> Mapping[str, str]:
-    """A value for each parameter that every type takes."""
-    return dict.fromkeys(rule.statements[statement].needs(), "00000000-0000-0000-0000-000000000000")
+    """A value for each parameter that its type takes: a time, or what every other type takes."""
+    return {
+        name: "2020-02-02" if name.endswith("_until") else "00000000-0000-0000-0000-000000000000"
+        for name in rule.statements[statement].needs()
+    }
 
 
 @each_rule
@@ -164,4 +167,4 @@ def test_writing_role_updates_only_what_options_change(shared_shop: "Shop") -> N
         " WHERE has_table_privilege('responder_writing', t, 'INSERT, DELETE, TRUNCATE')"
     )
     assert set(updatable) <= changed
-    assert others == []
+    assert set(others) <= changed

@@ -4,16 +4,21 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from responder.domain.actor import Actor, ActorKind
 from responder.domain.matcher import first_failed
 from responder.domain.shipped import shipped
 from responder.domain.statements import parse_statements
+from responder.pipeline.by_hand import Asked, NotBegun, ask
+from responder.pipeline.maintenance import NO_WINDOW
 from responder.runbook import Answer, AnswerStatus, Error, ErrorKind, Finding
 from responder.runbook.loader import LoadedRule
 from tests.house import House, alert
+from tests.walks import allow_work
 
 if TYPE_CHECKING:
     from tests.shop import Shop
@@ -237,10 +242,83 @@ def test_old_rows_are_put_away(rule: LoadedRule, shop: "Shop") -> None:
     [logs, lots] = finding.rows
     assert (logs["rows"], logs["capped"], lots["rows"]) == (10_051, False, 1_017)
     assert "10,051 rows of system_logs older than 90 days" in finding.summary
-    run(shop, *commands(rule, "archive_logs"))
-    assert shop.ask(rule, "old_rows").rows[0]["rows"] == 51, "10,000 at a time"
-    run(shop, *commands(rule, "archive_lots"))
-    assert "old_rows" not in names(conclude(rule, shop))
+    assert set(finding.parameters) == {"logs_until", "logs_until_id", "lots_until", "lots_until_id"}
+
+
+def make_old(shop: "Shop", lines: int, lots: int) -> None:
+    """Old log lines, all of the same moment, and lots that were completed long ago."""
+    run(
+        shop,
+        "INSERT INTO system_logs (level, message, created_at)"
+        f" SELECT 'info', 'old', now() - interval '100 days' FROM generate_series(1, {lines})",
+        "INSERT INTO intake_lots (lot_number, status, created_at, completed_at)"
+        " SELECT 'OLD-' || n, 'completed', now() - interval '1 year' - n * interval '1 minute',"
+        f" now() - interval '300 days' FROM generate_series(1, {lots}) n",
+        "ANALYZE system_logs, intake_lots",
+    )
+
+
+def by_ann(house: House, option: str, role: str = "admin") -> UUID:
+    incident = house.incident()
+    asked = Asked(incident.id, option, incident.decision_id)
+    return ask(house.services, asked, Actor(ActorKind.PERSON, "ann"), role)[0]
+
+
+def fixes(house: House) -> list[tuple[str, str, str | None, dict[str, int]]]:
+    return [
+        (row["option"], row["status"], row["verification"], row["counts"])
+        for row in house.sql("SELECT * FROM fix ORDER BY started_at, id")
+    ]
+
+
+def test_a_person_puts_old_rows_away_batch_by_batch_inside_a_window(house: House) -> None:
+    make_old(house.shop, 22_000, 6_000)
+    young = house.shop.rows(
+        "SELECT count(*) FROM system_logs WHERE created_at > now() - interval '90 days'"
+    )
+    house.post(alert("SlowQueries", severity="info"))
+    house.settle()
+    with pytest.raises(NotBegun, match=NO_WINDOW):
+        by_ann(house, "archive_logs")
+    told = {each["name"]: each["why_not"] for each in house.document()["options"]}
+    assert told["archive_logs"] == told["archive_lots"] == NO_WINDOW
+    allow_work(house)
+    with pytest.raises(NotBegun, match="needs the role admin"):
+        by_ann(house, "archive_logs", role="operator")
+    for option in ("archive_logs", "archive_logs", "archive_lots"):
+        by_ann(house, option)
+        house.settle()
+    assert fixes(house) == [
+        ("archive_logs", "committed", "held", {"system_logs": 10_000}),
+        ("archive_logs", "committed", "held", {"system_logs": 10_000}),
+        ("archive_lots", "committed", "held", {"intake_lots": 5_000}),
+    ]
+    assert house.sql("SELECT FROM fix WHERE before_rows <> '[]' OR after_rows <> '[]'") == []
+    left = "SELECT count(*) FROM system_logs WHERE created_at < now() - interval '90 days'"
+    assert house.shop.rows(left) == [2_061]
+    assert house.shop.rows(left.replace("<", ">")) == young, "nothing younger was touched"
+    assert house.shop.rows(
+        "SELECT min(lot_number) || ' ' || max(lot_number) FROM intake_lots"
+        " WHERE status = 'archived' AND lot_number LIKE 'OLD-%'"
+    ) == ["OLD-1001 OLD-6000"], "of 6,000 the older 5,000"
+    found = {finding["name"]: finding for finding in house.document()["findings"]}
+    assert found["old_rows"]["offers"] == ["archive_lots"], (
+        "1,017 lots are left, and it was diagnosed anew"
+    )
+    decided = [each for each in house.trail() if each[0] == "decision"]
+    assert len(decided) == 4, "one before, and one after each batch"
+    assert house.gap() == (0, 0)
+
+
+def test_a_batch_that_is_late_finds_its_rows_gone(house: House) -> None:
+    make_old(house.shop, 12_000, 0)
+    house.post(alert("SlowQueries", severity="info"))
+    house.settle()
+    allow_work(house)
+    house.shop.run("DELETE FROM system_logs WHERE created_at < now() - interval '90 days'")
+    by_ann(house, "archive_logs")
+    house.settle()
+    assert [each[1] for each in fixes(house)] == ["refused"]
 
 
 def test_nobody_counts_without_end(rule: LoadedRule, shop: "Shop") -> None:
@@ -322,11 +400,11 @@ def test_unanswered_question_leaves_the_others(rule: LoadedRule, shop: "Shop") -
     }
 
 
-def test_every_option_is_a_command_for_a_person(rule: LoadedRule) -> None:
+def test_every_option_is_for_a_person(rule: LoadedRule) -> None:
     for option in rule.options.values():
         assert option.caution
         assert not option.automatic
-        assert commands(rule, option.name)
+        assert option.in_window or commands(rule, option.name)
 
 
 def test_it_is_proposed_pages_nobody_and_changes_nothing(house: House) -> None:

@@ -233,6 +233,8 @@ OPTION_MISTAKES = {
     "dangerous": ({"dangerous": True}, "must be harmless"),
     "reaches outside": ({"outside": True}, "must be harmless, inside"),
     "not transactional": ({"transactional": False}, "transactional"),
+    "waits for a window": ({"in_window": True}, "what waits for a window or a batch is for people"),
+    "a batch of many": ({"batch": True}, "what waits for a window or a batch is for people"),
     "asks somebody": ({"asks": {"store": "Which?"}}, "nobody is there to be asked"),
     "a command to run": ({"run": "systemctl restart it"}, "a statement, not a command"),
     "a cool-down that is none": ({"cooldown": "a while"}, "not a duration: 'a while'"),
