@@ -10,6 +10,7 @@ from responder.domain.incident import Incident
 from responder.domain.notification import Happening
 from responder.pipeline import climbing
 from responder.pipeline.maintenance import paging_resumes
+from responder.pipeline.messages import write_message
 from responder.pipeline.services import Services, iso, record
 from responder.pipeline.whom import (
     About,
@@ -102,14 +103,14 @@ def bare_page(
     for receiver in receivers_of(on_call(services, about, tx.now)):
         woken = tx.one("is_woken", key=identity.key, receiver=receiver, severity=identity.severity)
         if not woken["there"]:
-            _insert(
-                services,
+            write_message(
                 tx,
+                services.new_id(),
                 identity.key,
                 receiver,
                 Happening.OPENED,
-                True,
                 due_at,
+                page=True,
                 document=document,
             )
 
@@ -117,14 +118,14 @@ def bare_page(
 def bare_resolve(services: Services, tx: Transaction, key: str) -> None:
     """It is over before our database ever knew of it: who was woken barely hears the end."""
     for row in tx.all("open_bare_pages", key=key):
-        _insert(
-            services,
+        write_message(
             tx,
+            services.new_id(),
             key,
             row["receiver"],
             Happening.RESOLVED,
-            True,
             tx.now,
+            page=True,
             document=row["document"],
         )
 
@@ -193,28 +194,15 @@ def _write(
         round=round,
     )
     if waiting is None:
-        more = {"incident_id": incident.id, "round": round, "beyond": beyond}
-        _insert(services, tx, incident.key, receiver, happening, page, due_at, **more)
-
-
-def _insert(
-    services: Services,
-    tx: Transaction,
-    key: str,
-    receiver: str,
-    happening: Happening,
-    page: bool,
-    due_at: datetime,
-    **columns: Any,
-) -> None:
-    defaults: Mapping[str, Any] = {"incident_id": None, "document": {}, "round": 0, "beyond": False}
-    tx.run(
-        "insert_notification",
-        id=services.new_id(),
-        key=key,
-        receiver=receiver,
-        happening=happening,
-        page=page,
-        due_at=due_at,
-        **{**defaults, **columns},
-    )
+        write_message(
+            tx,
+            services.new_id(),
+            incident.key,
+            receiver,
+            happening,
+            due_at,
+            page,
+            incident.id,
+            round=round,
+            beyond=beyond,
+        )

@@ -9,6 +9,7 @@ from typing import Any
 
 from responder.domain.actor import RESPONDER
 from responder.domain.notification import Happening
+from responder.pipeline.messages import write_message
 from responder.pipeline.services import Services, iso
 from responder.store import Transaction
 
@@ -43,18 +44,15 @@ def _replace(services: Services, tx: Transaction, receiver: str, page: bool, lef
     if len(ids) < 2:
         return
     document = _document(services, tx.all("crowd", ids=ids, named=NAMED))
-    tx.run(
-        "insert_notification",
-        id=summary_id,
-        incident_id=None,
-        key=f"summary:{summary_id}",
-        receiver=receiver,
-        happening=Happening.SUMMARY,
-        page=page,
+    write_message(
+        tx,
+        summary_id,
+        f"summary:{summary_id}",
+        receiver,
+        Happening.SUMMARY,
+        tx.now,
+        page,
         document=document,
-        due_at=tx.now,
-        round=0,
-        beyond=False,
     )
     replaced = tx.run("replace_by_summary", ids=ids, summary_id=summary_id)
     tx.record(

@@ -11,6 +11,7 @@ from typing import Any
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.maintenance import Phase, WindowState, changes_at, state_at
 from responder.domain.notification import Happening
+from responder.pipeline.messages import write_message
 from responder.pipeline.services import Services, iso
 from responder.store import Transaction
 
@@ -85,16 +86,14 @@ def _tell(services: Services, tx: Transaction, window: Mapping[str, Any]) -> Non
         "links": {"self": f"{services.settings.public_url}/v1/maintenance/{window['id']}"},
     }
     for receiver in _listeners(services):
-        tx.run(
-            "insert_notification",
-            id=services.new_id(),
-            incident_id=None,
-            key=f"maintenance:{window['id']}",
-            receiver=receiver,
-            happening=Happening.MAINTENANCE,
-            page=False,
+        write_message(
+            tx,
+            services.new_id(),
+            f"maintenance:{window['id']}",
+            receiver,
+            Happening.MAINTENANCE,
+            tx.now,
             document=document,
-            due_at=tx.now,
         )
 
 
