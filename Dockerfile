@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE THIRD_PARTY.md ./
 COPY responder responder
 COPY rules rules
 COPY sql sql
+COPY runbook.toml ./
 RUN python -m hatchling build -t wheel -d dist \
  && /opt/responder/bin/python -m pip install --no-deps dist/*.whl
 

@@ -125,6 +125,12 @@ def test_the_usual_windows_of_the_page_can_be_used() -> None:
     assert (len(weekly.before), len(weekly.after), weekly.watch.seconds) == (5, 4, 3600)
 
 
+@pytest.mark.parametrize("page", ["escalation.md", "maintenance.md"])
+def test_what_the_runbook_says_of_people_and_times_is_one_example(page: str) -> None:
+    example = (DOCS / "examples" / "operations.toml").read_text()
+    assert (DOCS / page).read_text().partition("```toml\n")[2].partition("```")[0] in example
+
+
 def test_the_page_of_maintenance_has_every_state() -> None:
     told = [cells[0].strip("`") for cells in rows("maintenance.md")]
     assert [word for word in told if word in set(WindowState)] == list(WindowState)

@@ -109,7 +109,7 @@ def test_the_wheel_carries_rules_and_sql_as_data(tmp_path: Path) -> None:
         files = set(wheel.namelist())
     data = {
         f"responder/shipped/{path.relative_to(ROOT).as_posix()}"
-        for path in [*RULES, *ROOT.glob("sql/**/*.sql")]
+        for path in [*RULES, *ROOT.glob("sql/**/*.sql"), ROOT / "runbook.toml"]
     }
     assert data <= files
     assert {name.partition("/")[0].partition("-")[0] for name in files} == {"responder"}

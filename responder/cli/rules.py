@@ -1,5 +1,7 @@
 """`rules` and `explain`: what is known, and why an alert meets which rule."""
 
+import tomllib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,18 @@ from responder.cli.common import (
     json_option,
     print_json,
     print_table,
+    read_settings,
     seen,
     services_of,
 )
+from responder.domain.shipped import shipped
 from responder.pipeline.accept import UnknownSource, parse_only
 from responder.pipeline.explain import describe_rule
 from responder.pipeline.explain import explain as explain_notice
+from responder.runbook.elements import Homes, homeless, read_runbook
+from responder.runbook.loader import RunbookWrong
+from responder.runbook.loader import load as load_rules
+from responder.runbook.page import page
 from responder.sources import NotUnderstood, Unreadable
 
 
@@ -72,6 +80,58 @@ def show_rule(name: str, config: Path, as_json: bool) -> None:
     for option in described["options"]:
         how = "by itself" if option["automatic"] else "for a person"
         click.echo(f"  {option['name']} ({how}): {option['title']}")
+
+
+@rules.command("lint")
+@config_option
+@click.option("--write", is_flag=True, help="Write the page of the runbook, docs/runbook.md, anew.")
+@json_option
+def lint_rules(config: Path, write: bool, as_json: bool) -> None:
+    """Which element of the runbook has no home, or another page than it should; needs no database.
+
+    Settings are looked for in the settings file; without one, in the example of the documentation.
+    """
+    root, settings = _runbook_of(config)
+    try:
+        loaded = load_rules(root)
+        runbook = read_runbook(root)
+    except RunbookWrong as wrong:
+        raise Refusal("the runbook cannot be loaded:\n  " + "\n  ".join(wrong.mistakes)) from None
+    found, elements = [], 0
+    if runbook is not None:
+        tests = root / "tests"
+        homes = Homes(
+            {rule.name: rule for rule in loaded}, settings, tests if tests.is_dir() else None
+        )
+        found = [*homeless(runbook, homes), *_page_mistakes(root, page(runbook, loaded), write)]
+        elements = sum(len(section.elements) for section in runbook.sections)
+    if as_json:
+        print_json({"rules": len(loaded), "elements": elements, "mistakes": found})
+    for mistake in [] if as_json else found:
+        click.echo(mistake)
+    if found:
+        raise Refusal(f"{len(found)} to mend")
+    if not as_json:
+        click.echo(f"{len(loaded)} rules and {elements} elements of the runbook, each at home")
+
+
+def _runbook_of(config: Path) -> tuple[Path, Mapping[str, Any] | None]:
+    """The folder of the runbook, and the tables of the settings in which its settings stand."""
+    shipped_one = shipped("rules").parent
+    if config.exists():
+        own = read_settings(config).runbook
+        return Path(own) if own else shipped_one, tomllib.loads(config.read_text())
+    example = shipped_one / "docs/examples/operations.toml"
+    return shipped_one, tomllib.loads(example.read_text()) if example.exists() else None
+
+
+def _page_mistakes(root: Path, text: str, write: bool) -> Iterator[str]:
+    path = root / "docs/runbook.md"
+    if write:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    elif path.parent.is_dir() and (not path.exists() or path.read_text() != text):
+        yield "docs/runbook.md is not what runbook.toml and the rules say: rules lint --write"
 
 
 @click.command()

@@ -5,8 +5,8 @@ Symptoms:   a scanner finds one in a repository or a log; somebody who knew them
 Prevention: credentials in a secret store alone; few who can read them; rotation every 90 days and
             when somebody leaves; a scanner in front of each repository.
 Needs:      a row of system_settings for each credential, whose updated_at is when it was rotated.
-            Its value is never read. A label `credential` with the name of one picks that one. A
-            route on the alertname tells the Security Team (docs/rules.md has it).
+            Its value is never read. A label `credential` with the name of one picks that one. The
+            Security Team hears of it as a contact of the settings (docs/escalation.md has it).
 Mended:     the runbook has the steps of a rotation and none for a leak: the steps are the same, at
             once, and end with the sessions that the old password opened. Its ILIKE '%auth%' takes
             an author for a login; here whole words, and those for a refused key, are looked for.

@@ -1,7 +1,7 @@
 """A credential is 90 days old and due for rotation, or a new one does not work.
 
-Symptoms:   a credential was last rotated 90 days ago, or nobody knows when; after a rotation
-            requests fail with authentication errors.
+Symptoms:   a credential was last rotated 90 days ago, or nobody knows when; an audit asks for it;
+            after a rotation requests fail with authentication errors.
 Prevention: a date for each rotation; two live versions wherever a system takes two, so that
             nothing stops while they change; write each rotation down.
 Needs:      a row of system_settings for each credential, whose updated_at is when it was rotated.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from responder.domain.alert import AlertStatus
-from responder.domain.settings import Route
 from responder.pipeline.checks import run_checks
 from responder.runbook import Alert, Answer, AnswerStatus, Error, ErrorKind, Finding
 from responder.runbook.loader import LoadedRule
@@ -287,19 +286,13 @@ def test_an_alert_may_name_the_credential(leak: LoadedRule, shop: "Shop") -> Non
     assert len(suspicion(shop, leak, credential="nobody-knows")[0]) > len(told)
 
 
-def test_a_leak_wakes_people_and_the_security_team_by_its_route(house: House) -> None:
-    """The route is the one of docs/rules.md."""
-    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
-    text = page.split("Security Team")[1].split("```toml\n")[1].split("```")[0]
-    settings = read(
-        '[receivers.security]\ntype = "email"\nserver = "mail.example.com:587"\n'
-        'from = "responder@example.com"\nto = ["security@example.com"]\n' + text,
-        "the page",
-    )
-    (route,) = settings.routes
-    ours = house.services.settings.routes
-    told = Route(("hook",), route.matches, route.severities, route.page)
-    house.with_settings(routes=(ours[0], told))
+def test_a_leak_wakes_people_and_the_security_team(house: House) -> None:
+    """The contact is the one of docs/examples/operations.toml."""
+    examples = Path(__file__).parents[2] / "docs" / "examples"
+    text = "".join((examples / f"{name}.toml").read_text() for name in ("responder", "operations"))
+    contact = read(text, "the examples").contacts["security_team"]
+    house.with_settings(contacts={contact.name: replace(contact, receivers=("hook",))})
+    house.with_settings(routes=house.services.settings.routes[:1])
     house.post(alert("CredentialLeakSuspected", credential="JUSTTCG_API_KEY"))
     house.post(alert("ShopifyQueueStuck"))
     house.settle()
