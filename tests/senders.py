@@ -112,7 +112,7 @@ def _grafana_group(*names: str, **told: Any) -> Any:
 
 
 _EVENTS = {"firing": "incident.triggered", "resolved": "incident.resolved"}
-_URGENCY = {"critical": "P1", "warning": "P3", "": ""}
+_URGENCY = {"critical": "P1", "error": "P2", "warning": "P3", "info": "P4", "": ""}
 
 
 def _event(
