@@ -15,6 +15,7 @@ from responder.log import about
 from responder.pipeline import TRIES, walk
 from responder.pipeline.checklist import answer_items
 from responder.pipeline.checks import run_checks
+from responder.pipeline.digest import tell_digest
 from responder.pipeline.enrich import enrich
 from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.services import Services
@@ -58,7 +59,7 @@ def run(services: Services, slots: int = 8) -> None:
         Watch(services, deliver_messages),
         Watch(services, answer_items, every=_ANSWER_EVERY),
         Watch(services, sweep, tidy, every=_SWEEP_EVERY),
-        Watch(services, run_checks, every=_CHECK_EVERY),
+        Watch(services, run_checks, tell_digest, every=_CHECK_EVERY),
     ]
     for watch in running:
         watch.start()

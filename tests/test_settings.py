@@ -152,6 +152,9 @@ receivers = ["tickets", "notes"]
 [last_resort]
 receivers = ["mail", "on_call"]
 
+[digest]
+receivers = ["mail"]
+
 [dead_man]
 url = "env:DEAD_MAN_URL"
 every = "30s"
@@ -310,6 +313,7 @@ def test_a_file_with_every_key_becomes_settings() -> None:
         ),
         rules={"shopify_queue_stuck": RuleSettings(Autonomy.OBSERVE)},
         last_resort=("mail", "on_call"),
+        digest=("mail",),
         dead_man=DeadMan(Secret(("env:DEAD_MAN_URL",)), timedelta(seconds=30)),
     )
 

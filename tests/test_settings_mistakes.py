@@ -489,6 +489,16 @@ MISTAKES = [
         NOTES.format("n") + '[last_resort]\nreceivers = ["n"]',
         f"last_resort.receivers[0]: 'n' {NOBODY}",
     ),
+    ("digest = []", f"digest: {TABLE}"),
+    ("[digest]", f"digest.receivers: {MISSING}"),
+    (
+        '[digest]\nreceivers = ["b"]',
+        "digest.receivers[0]: there is no receiver 'b'; known are none",
+    ),
+    (
+        PAGER.format("a") + '[digest]\nreceivers = ["a"]',
+        "digest.receivers[0]: 'a' tells of incidents alone; take a slack, an email or a webhook",
+    ),
     ("[dead_man]", f"dead_man.url: {MISSING}"),
     ('[dead_man]\nurl = "https://ping.example/hunter2"', f"dead_man.url: {SECRET}"),
     ('[dead_man]\nurl = "env:A"\nevery = 60', f"dead_man.every: {DURATION}"),

@@ -5,6 +5,7 @@ import click
 from responder import __version__
 from responder.cli.deliveries import deliveries
 from responder.cli.demo import demo, up
+from responder.cli.digest import digest
 from responder.cli.doctor import doctor
 from responder.cli.fixes import fixes
 from responder.cli.incidents import incidents
@@ -37,6 +38,7 @@ for command in (
     deliveries,
     fixes,
     maintenance,
+    digest,
     token,
 ):
     main.add_command(command)

@@ -29,6 +29,10 @@ class Hours:
         """The time itself when they are open, else when they open next."""
         return next(max(opens, at) for opens, closes in self._spans(at) if closes > at)
 
+    def next_opening(self, at: datetime) -> datetime:
+        """When they open next; while they are open, when they open again."""
+        return next(opens for opens, _ in self._spans(at) if opens > at)
+
     def next_day(self, at: datetime) -> datetime:
         """When they open on the first of their days after the one of `at`."""
         today = at.astimezone(self.zone).date()

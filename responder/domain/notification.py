@@ -17,7 +17,7 @@ class NotificationStatus(StrEnum):
 class Happening(StrEnum):
     """What a message tells; `summary` stands for many messages that would have been too many.
 
-    `maintenance`: of a window, not of an incident.
+    `maintenance`: of a window, `digest`: of a morning; not of an incident.
     """
 
     OPENED = "opened"
@@ -26,6 +26,7 @@ class Happening(StrEnum):
     RESOLVED = "resolved"
     SUMMARY = "summary"
     MAINTENANCE = "maintenance"
+    DIGEST = "digest"
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,10 @@ class RecurringWindow:
     watch: timedelta = timedelta(hours=1)
 
 
+#: Types of receivers that only know incidents.
+OF_INCIDENTS = ("pagerduty", "pagerduty_notes")
+
+
 @dataclass(frozen=True)
 class DeadMan:
     """Somebody else's clock that alarms when we stay silent; `url` is pinged when all is well."""
@@ -217,6 +221,7 @@ class Settings:
     """The whole of responder.toml.
 
     last_resort: receivers of pages when our database is away; None: those that would page.
+    digest: who gets the morning digest; None: whoever hears of incidents without being woken.
     business_hours: of contacts that keep them, and of what waits for the next business day.
     """
 
@@ -240,4 +245,5 @@ class Settings:
     windows: Sequence[RecurringWindow] = ()
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     last_resort: Sequence[str] | None = None
+    digest: Sequence[str] | None = None
     dead_man: DeadMan | None = None

@@ -31,6 +31,9 @@ def ping(services: Services) -> None:
         get(dead_man.url.value(), {}, now=health["now"], timeout=TIMEOUT)
     except (Undelivered, SecretMissing) as error:
         services.log.warning("the dead man was not pinged", why=str(error))
+        return
+    with services.store.transaction() as tx:
+        tx.run("pinged")
 
 
 def troubles(health: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from responder.domain.escalation import ON_CALL, Person, Rung
 from responder.domain.incident import Incident
 from responder.domain.matcher import first_failed
-from responder.domain.settings import Contact
+from responder.domain.settings import OF_INCIDENTS, Contact
 from responder.domain.severity import Severity
 from responder.pipeline.services import Services
 
@@ -75,6 +75,19 @@ def routed(
                 if receiver not in seen:
                     seen.add(receiver)
                     yield receiver, route.page
+
+
+def listeners(services: Services) -> list[str]:
+    """Who hears of what is no incident: whoever is told without being woken."""
+    configured = services.settings.receivers
+    named = (
+        name for route in services.settings.routes if not route.page for name in route.receivers
+    )
+    return [
+        name
+        for name in dict.fromkeys(named)
+        if name not in configured or configured[name].type not in OF_INCIDENTS
+    ]
 
 
 def is_from_pagerduty(services: Services, source: str) -> bool:

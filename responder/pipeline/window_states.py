@@ -13,13 +13,12 @@ from responder.domain.maintenance import Phase, WindowState, changes_at, state_a
 from responder.domain.notification import Happening
 from responder.pipeline.messages import write_message
 from responder.pipeline.services import Services, iso
+from responder.pipeline.whom import listeners
 from responder.store import Transaction
 
 CLOCK = Actor(ActorKind.SYSTEM, "clock")
 #: So long before the start the list before begins to answer itself.
 ASK_BEFORE = timedelta(minutes=15)
-#: Receivers that only know incidents.
-_OF_INCIDENTS = ("pagerduty", "pagerduty_notes")
 _SENTENCES: Mapping[WindowState, str] = {
     WindowState.WAITING: "Its time has come, and it is not in force: its list before is not"
     " complete. Nothing is kept back until it is.",
@@ -85,7 +84,7 @@ def _tell(services: Services, tx: Transaction, window: Mapping[str, Any]) -> Non
         },
         "links": {"self": f"{services.settings.public_url}/v1/maintenance/{window['id']}"},
     }
-    for receiver in _listeners(services):
+    for receiver in listeners(services):
         write_message(
             tx,
             services.new_id(),
@@ -95,15 +94,3 @@ def _tell(services: Services, tx: Transaction, window: Mapping[str, Any]) -> Non
             tx.now,
             document=document,
         )
-
-
-def _listeners(services: Services) -> list[str]:
-    configured = services.settings.receivers
-    named = (
-        name for route in services.settings.routes if not route.page for name in route.receivers
-    )
-    return [
-        name
-        for name in dict.fromkeys(named)
-        if name not in configured or configured[name].type not in _OF_INCIDENTS
-    ]

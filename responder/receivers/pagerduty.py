@@ -35,7 +35,6 @@ _ACTIONS = {
     Happening.ACKNOWLEDGED: "acknowledge",
     Happening.RESOLVED: "resolve",
     Happening.SUMMARY: "trigger",
-    Happening.MAINTENANCE: "acknowledge",  # never sent: it wakes nobody, and there is no such key
 }
 _SEVERITIES = {"P0": "critical", "P1": "error", "P2": "warning", "P3": "info"}
 
@@ -47,8 +46,8 @@ class PagerDuty:
         self._receiver = receiver
 
     def deliver(self, message: Message, now: datetime, timeout: float) -> None:
-        if message.happening == Happening.MAINTENANCE:
-            return  # an event of PagerDuty's wakes people
+        if message.happening not in _ACTIONS:
+            return  # it is about no incident, and an event of PagerDuty's wakes people
         assert self._receiver.secret is not None
         try:
             routing_key = self._receiver.secret.value()

@@ -10,7 +10,11 @@ from responder.outbound import Refused, Undelivered, post
 from responder.receivers.brief.text import as_json
 
 #: What is not about one incident.
-_TYPES = {Happening.SUMMARY: "messages.summary", Happening.MAINTENANCE: "maintenance.changed"}
+_TYPES = {
+    Happening.SUMMARY: "messages.summary",
+    Happening.MAINTENANCE: "maintenance.changed",
+    Happening.DIGEST: "digest",
+}
 
 
 class Webhook:

@@ -84,6 +84,7 @@ def read(text: str, origin: str) -> Settings:
     receivers = loaded.pop("receivers", {})
     routes = loaded.pop("routes", ()) or _default_routes(receivers)
     last_resort = loaded.pop("last_resort", {}).get("receivers")
+    digest = loaded.pop("digest", {}).get("receivers")
     written = loaded.pop("contacts", {}).values()
     contacts, mailed = join(written, receivers, loaded.get("business_hours", Hours()))
     return Settings(
@@ -92,6 +93,7 @@ def read(text: str, origin: str) -> Settings:
         contacts=contacts,
         routes=routes,
         last_resort=last_resort,
+        digest=digest,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from responder.domain.alert import OWN_SOURCE
+from responder.domain.settings import OF_INCIDENTS
 from responder.settings.levels import mistaken_levels
 
 #: The way to a key: names, and places in lists.
@@ -27,6 +28,8 @@ def mistaken_mentions(written: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
             yield way, f"there is no receiver {name!r}; known are {', '.join(known) or 'none'}"
         elif wakes and _if_is(dict, known[name]).get("type") in WAKES_NOBODY:
             yield way, f"{name!r} wakes nobody: it writes notes for those who are awake"
+        elif way[0] == "digest" and _if_is(dict, known[name]).get("type") in OF_INCIDENTS:
+            yield way, f"{name!r} tells of incidents alone; take a slack, an email or a webhook"
     yield from _circles(known)
     yield from _contacts(written, known)
     for place, why in mistaken_levels(written.get("levels")):
@@ -51,6 +54,9 @@ def _mentions(
     resort = _if_is(list, _if_is(dict, written.get("last_resort")).get("receivers"))
     for at, name in enumerate(resort):
         yield ("last_resort", "receivers", at), name, True
+    digest = _if_is(list, _if_is(dict, written.get("digest")).get("receivers"))
+    for at, name in enumerate(digest):
+        yield ("digest", "receivers", at), name, False
     for name, receiver in known.items():
         if "fallback" in _if_is(dict, receiver):
             yield ("receivers", name, "fallback"), receiver["fallback"], True

@@ -78,6 +78,10 @@ class LastResortKeys(Keys):
     receivers = Items(Value(read_text), required=True, validate=FILLED)
 
 
+class DigestKeys(Keys):
+    receivers = Items(Value(read_text), required=True)
+
+
 class DeadManKeys(Keys):
     url = Value(read_secret, required=True)
     every = Value(read_duration)
@@ -107,5 +111,6 @@ class FileKeys(Keys):
     ack_for = Table(AckForKeys)
     windows = WINDOWS
     last_resort = Table(LastResortKeys)
+    digest = Table(DigestKeys)
     dead_man = Table(DeadManKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

@@ -58,4 +58,8 @@ SELECT %(now)s::timestamptz AS now,
 
 -- name: claim_ping
 -- One process pings in each interval.
-UPDATE housekeeping SET pinged_at = %(now)s WHERE pinged_at <= %(now)s - %(every)s::interval;
+UPDATE housekeeping SET ping_claimed_at = %(now)s WHERE ping_claimed_at <= %(now)s - %(every)s::interval;
+
+-- name: pinged
+-- The dead man heard it.
+UPDATE housekeeping SET pinged_at = %(now)s;

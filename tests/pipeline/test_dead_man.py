@@ -161,3 +161,24 @@ def test_a_url_that_is_missing_is_said_and_stops_nothing(outside: Outside) -> No
 )
 def test_what_is_not_well_is_said(health: dict[str, int], said: list[str]) -> None:
     assert list(troubles({**WELL, **health})) == said
+
+
+def test_when_it_was_told_is_when_it_heard(outside: Outside) -> None:
+    house = with_dead_man(outside)
+
+    def heard() -> object:
+        with house.services.store.transaction() as tx:
+            return tx.one("dead_man_pinged")["pinged_at"]
+
+    url = Path(outside.folder, "dead_man")
+    known = url.read_text()
+    url.write_text("http://127.0.0.1:1/nobody")
+    ping(house.services)
+    assert heard() is None, "nobody listens there"
+    url.write_text(known)
+    pings(outside)
+    first = heard()
+    assert first is not None
+    house.sql("DELETE FROM procrastinate_workers")
+    pings(outside)
+    assert heard() == first, "it is not told while no worker lives"

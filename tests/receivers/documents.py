@@ -312,6 +312,81 @@ MAINTENANCE: dict[str, Any] = {
     },
 }
 
+#: Of a morning.
+DIGEST: dict[str, Any] = {
+    "version": 1,
+    "digest": {
+        "since": after(minutes=-1080),
+        "until": after(minutes=348),
+        "parts": [
+            {
+                "name": "waiting",
+                "count": 12,
+                "items": [
+                    {
+                        "severity": "P2",
+                        "title": "Batch LOT-000060 is stuck",
+                        "target": "shop_eu",
+                        "rule": "intake_batch_stuck",
+                        "opened_at": after(),
+                        "acknowledged_by": None,
+                        "acknowledged_at": None,
+                        "action": "propose",
+                        "option": "complete_batch",
+                        "is_new": True,
+                    }
+                ],
+            },
+            {
+                "name": "taken",
+                "count": 1,
+                "items": [
+                    {
+                        "severity": "P1",
+                        "title": "The breaker of catalog-sync is open",
+                        "target": "shop_eu",
+                        "opened_at": after(minutes=-3000),
+                        "acknowledged_by": "ann",
+                        "acknowledged_at": after(minutes=-2990),
+                        "is_new": False,
+                    }
+                ],
+            },
+            {
+                "name": "fixed",
+                "count": 1,
+                "items": [
+                    {
+                        "title": "The Shopify queue is stuck",
+                        "target": "shop_eu",
+                        "rule": "shopify_queue_stuck",
+                        "option": "retry_failed",
+                        "counts": {"shopify_sync_queue": 12},
+                        "verification": "held",
+                        "started_at": after(),
+                    }
+                ],
+            },
+            {
+                "name": "maintenance",
+                "count": 1,
+                "items": [
+                    {
+                        "name": "weekly",
+                        "reason": "Database maintenance",
+                        "starts_at": after(minutes=1200),
+                        "ends_at": after(minutes=1320),
+                        "state": "announced",
+                        "open": 5,
+                    }
+                ],
+            },
+            {"name": "quarantined", "count": 2, "items": []},
+        ],
+    },
+    "links": {"self": "https://responder.example.com/v1/incidents?status=open"},
+}
+
 SUMMARY: dict[str, Any] = {
     "version": 1,
     "summary": {
@@ -348,7 +423,7 @@ ACKNOWLEDGED = changed(
         "acknowledged_at": after(minutes=3),
     },
 )
-EXAMPLES = (P0, FIXED, BARE, RESOLVED, ACKNOWLEDGED, SUMMARY, {})
+EXAMPLES = (P0, FIXED, BARE, RESOLVED, ACKNOWLEDGED, SUMMARY, DIGEST, {})
 
 #: Text that means something to somebody on the way.
 HOSTILE = (

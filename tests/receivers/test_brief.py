@@ -19,6 +19,7 @@ from tests.receivers.documents import (
     ACKNOWLEDGED,
     AT,
     BARE,
+    DIGEST,
     FIXED,
     HOSTILE,
     MAINTENANCE,
@@ -485,6 +486,25 @@ def test_a_number_that_python_does_not_write() -> None:
     large = 10**5000
     assert line(large, 50) == "a very large number"
     assert json.loads(as_json({"it": large})) == {"it": "a very large number"}
+
+
+# The morning digest
+
+
+def test_a_morning_is_told_part_by_part_with_true_counts() -> None:
+    told = brief(message(DIGEST, Happening.DIGEST))
+    assert told.headline == "[P3] Morning digest"
+    assert "12 waiting for a person" in told.state and "2 not understood" in told.state
+    texts = {each.title: each.pieces[0].text for each in told.parts}
+    assert texts["Waiting for a person"].splitlines() == [
+        "new: [P2] Batch LOT-000060 is stuck (shop_eu, 2026-03-14 03:12 UTC):"
+        " complete_batch is proposed",
+        "... 11 more",
+    ]
+    assert texts["Taken more than a day ago"].endswith(": ann has it since 2026-03-12 01:22 UTC")
+    assert "12 rows of shopify_sync_queue; verification held" in texts["Fixed by the responder"]
+    assert texts["Maintenance"].endswith("; 5 items of its list are open")
+    assert "responder deliveries list" in texts["Webhooks that were not understood"]
 
 
 # Maintenance

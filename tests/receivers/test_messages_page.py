@@ -15,7 +15,17 @@ from responder.receivers import email, pagerduty, slack
 from responder.receivers.brief import brief
 from responder.receivers.brief.plain import plain
 from responder.receivers.pagerduty_notes import MAX_NOTE
-from tests.receivers.documents import AT, BARE, FIXED, MAINTENANCE, P0, RESOLVED, SUMMARY, message
+from tests.receivers.documents import (
+    AT,
+    BARE,
+    DIGEST,
+    FIXED,
+    MAINTENANCE,
+    P0,
+    RESOLVED,
+    SUMMARY,
+    message,
+)
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "messages.md"
 RECEIVER = settings.Receiver("team", "email", sender="r@example.com", to=("team@example.com",))
@@ -55,6 +65,7 @@ EXAMPLES = {
     "slack bare": in_slack(BARE, Happening.OPENED),
     "slack summary": in_slack(SUMMARY, Happening.SUMMARY),
     "slack maintenance": in_slack(MAINTENANCE, Happening.MAINTENANCE),
+    "slack digest": in_slack(DIGEST, Happening.DIGEST),
     "mail fixed": in_a_mail(FIXED, Happening.UPDATED),
     "note resolved": in_a_note(RESOLVED, Happening.RESOLVED),
     "pagerduty P0": in_pagerduty(P0, Happening.OPENED),

@@ -100,7 +100,11 @@ def test_every_happening_is_told(
 ) -> None:
     web.post(URL, status=200)
     deliver(secret(tmp_path, NEW), message=Message("1", happening, "responder-abc", {}))
-    others = {"summary": "messages.summary", "maintenance": "maintenance.changed"}
+    others = {
+        "summary": "messages.summary",
+        "maintenance": "maintenance.changed",
+        "digest": "digest",
+    }
     told = others.get(happening, f"incident.{happening}")
     assert json.loads(sent(web)[1])["type"] == told
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from responder.domain.notification import Happening, Message
-from responder.receivers.brief import evidence, fixed, maintenance, summary
+from responder.receivers.brief import digest, evidence, fixed, maintenance, summary
 from responder.receivers.brief.piece import Part, Piece
 from responder.receivers.brief.text import (
     command,
@@ -78,6 +78,10 @@ def brief(message: Message) -> Brief:
         told = mapping(document.get("maintenance"))
         severity, title, state = "P3", maintenance.title(told), maintenance.state(told)
         parts = list(maintenance.parts(document))
+    elif message.happening == Happening.DIGEST:
+        told = mapping(document.get("digest"))
+        severity, title, state = "P3", digest.TITLE, digest.state(told)
+        parts = list(digest.parts(document))
     else:
         incident = mapping(document.get("incident"))
         severity, title = severity_of(incident), title_of(document)
