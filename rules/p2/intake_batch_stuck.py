@@ -5,7 +5,8 @@ Symptoms:   a batch remains `active`; its items do not appear in the inventory; 
 Prevention: let the page that ends a batch say what failed, and write it to system_logs with the
             batch's id; remind people of batches that nobody has touched for a day.
 Parameter:  the batch that the alert names by its id or its number; an alert that names none is
-            about all batches that nobody works on.
+            about all batches that nobody works on. By day that is asked each hour, so that a
+            batch is found that no monitor watches.
 Mended:     `active` is also a batch that somebody is taking in: one with an item of the last four
             hours is being worked on, and nothing is offered. The runbook searches the whole log for
             a batch: here the last day, at most 50,000 lines. It lists items that were deleted, and
@@ -31,6 +32,7 @@ class IntakeBatchStuck(Rule):
     answers = ['alertname=~"IntakeBatchStuck|IntakeLotStuck|BatchStuck|BatchProcessingFailed"']
     target = "shop"
     key = ("lot",)
+    schedule = "23 8-18 * * *"
     parameters = {
         "lot": Label("lot_id", "batch_id", "lot_number", "batch_number", "lot", "batch", default="")
     }

@@ -54,6 +54,10 @@ SELECT md5('item' || n)::uuid, l.id,
 FROM generate_series(1, 1500) n
 JOIN intake_lots l ON l.id = md5('lot' || 1 + (n - 1) / 25)::uuid;
 
+-- Into the three batches that are active somebody still takes cards in.
+UPDATE intake_items SET created_at = now() - interval '3 hours'
+WHERE lot_id IN (SELECT id FROM intake_lots WHERE status = 'active');
+
 UPDATE intake_lots l SET total_items = i.items, total_value = i.value
 FROM (
     SELECT lot_id, sum(quantity) AS items, sum(quantity * price) AS value

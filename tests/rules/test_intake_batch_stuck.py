@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from responder.domain.actor import Actor, ActorKind
 from responder.pipeline.by_hand import Asked, NotBegun, Objection, ask
+from responder.pipeline.checks import run_checks
 from responder.runbook.loader import LoadedRule
 from tests.house import House, alert
 from tests.senders import ALERTMANAGER, GRAFANA, PAGERDUTY, Sender
@@ -126,12 +128,40 @@ def test_batches_that_are_not_stuck(house: House, named: str, name: str) -> None
 
 
 def test_an_alert_that_names_none_is_about_the_forgotten_ones(house: House) -> None:
-    touch(house.shop, hours=1)
+    for number in ("LOT-000058", "LOT-000059"):
+        touch(house.shop, hours=30, lot=number)
     house.post(alert(NAME))
     house.settle()
     assert finding(house)["name"] == "forgotten"
     assert [row["lot_number"] for row in finding(house)["rows"]] == ["LOT-000058", "LOT-000059"]
     assert finding(house)["offers"] == []
+
+
+def next_check(house: House) -> None:
+    """The next time of the rule's schedule, with all that comes of it."""
+    run_checks(house.services)
+    with house.services.store.transaction() as tx:
+        now = tx.now
+    (due,) = house.sql("SELECT due_at FROM schedule WHERE rule = 'intake_batch_stuck'")
+    house.later(due["due_at"] - now + timedelta(seconds=1))
+    run_checks(house.services)
+    house.settle()
+
+
+def test_without_a_monitor_it_is_found_by_day(house: House) -> None:
+    next_check(house)
+    assert house.incidents() == [], "on an ordinary day every batch is worked on"
+    touch(house.shop, hours=30)
+    next_check(house)
+    incident = house.incident()
+    assert (incident.rule, incident.source) == ("intake_batch_stuck", "responder")
+    assert [row["lot_number"] for row in finding(house)["rows"]] == [LOT]
+    assert house.pager.got == [], "nobody is woken for it"
+    touch(house.shop, hours=1)
+    next_check(house)
+    assert (house.incident().status, house.incident().resolved_by) == ("resolved", "sender")
+    found = [after for what, after in house.trail() if what == "check"]
+    assert found.count("found") == 1
 
 
 def test_a_person_completes_it(house: House) -> None:
