@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -27,6 +27,24 @@ pytest_plugins = [
 ]
 
 _numbers = count(1)
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Lines that stand in the summary of the run, whether the test passed or not."""
+    lines = request.node.user_properties
+    return lambda line: lines.append(("told", line))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was measured: it says how long things took, and no test hangs on it."""
+    for reports in terminalreporter.stats.values():
+        for report in (each for each in reports if getattr(each, "when", "") == "call"):
+            lines = [line for name, line in report.user_properties if name == "told"]
+            if lines:
+                terminalreporter.section(report.nodeid, sep="-")
+                for line in lines:
+                    terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

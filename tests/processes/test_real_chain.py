@@ -15,6 +15,7 @@ from tests.processes.monitoring import alertmanager, example, exporter, promethe
 from tests.site import Site, eventually
 
 EXHAUSTED = 12
+Told = Callable[[str], None]
 
 
 class Watch:
@@ -55,12 +56,12 @@ def watch(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watc
 class Clock:
     """Says when each thing happened, counted from the fault."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, told: Told) -> None:
+        self._began, self._told = time.monotonic(), told
 
     def when(self, what: str, condition: Callable[[], object]) -> None:
         eventually(condition)
-        print(f"{time.monotonic() - self._began:6.1f} s  {what}")
+        self._told(f"{time.monotonic() - self._began:6.1f} s  {what}")
 
 
 def incident(site: Site, rule: str) -> dict[str, Any]:
@@ -69,8 +70,10 @@ def incident(site: Site, rule: str) -> dict[str, Any]:
     return site.get(f"/v1/incidents/{found['id']}") if found else {}
 
 
-def test_a_fault_is_seen_repaired_and_seen_to_be_repaired(site: Site, watch: Watch) -> None:
-    rule, clock = "shopify_queue_stuck", Clock()
+def test_a_fault_is_seen_repaired_and_seen_to_be_repaired(
+    site: Site, watch: Watch, told: Told
+) -> None:
+    rule, clock = "shopify_queue_stuck", Clock(told)
     site.world.shops["shop"].play("fail_items", items=EXHAUSTED)
 
     def fixed() -> bool:
@@ -88,12 +91,12 @@ def test_a_fault_is_seen_repaired_and_seen_to_be_repaired(site: Site, watch: Wat
     clock.when("Prometheus ends the alert", lambda: not watch.firing("ShopifyQueueStuck"))
     clock.when("Alertmanager has posted, the incident is closed", lambda: status() == "resolved")
 
-    told = incident(site, rule)
-    assert told["incident"]["resolved_by"] == "sender"
-    assert len(told["fixes"][0]["before"]) == EXHAUSTED
+    document = incident(site, rule)
+    assert document["incident"]["resolved_by"] == "sender"
+    assert len(document["fixes"][0]["before"]) == EXHAUSTED
     trail = [
         event["what"]
-        for event in site.get(f"/v1/incidents/{told['incident']['id']}/events")["items"]
+        for event in site.get(f"/v1/incidents/{document['incident']['id']}/events")["items"]
     ]
     assert {"opened", "decision", "fix", "verification"} <= set(trail)
     assert site.gap() == (0, 0)
@@ -120,7 +123,14 @@ def slow_page(world: World) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def batch_forgotten(world: World) -> Iterator[None]:
+    world.shops["shop"].play("forget_lot", lot="LOT-000060")
+    yield
+
+
 FAULTS = {
+    "IntakeBatchStuck": (batch_forgotten, "intake_batch_stuck", "P2"),
     "SlowQueries": (slow_page, "slow_queries", "P3"),
     "CircuitBreakerOpen": (breaker_open, "circuit_breaker_open", "P1"),
     "DatabaseDown": (database_down, "database_down", "P0"),
@@ -128,9 +138,11 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_alert_of_the_documentation_fires(site: Site, watch: Watch, name: str) -> None:
+def test_every_alert_of_the_documentation_fires(
+    site: Site, watch: Watch, told: Told, name: str
+) -> None:
     fault, rule, severity = FAULTS[name]
-    clock = Clock()
+    clock = Clock(told)
     with fault(site.world):
         clock.when("Prometheus fires", lambda: watch.firing(name))
         clock.when("the incident is open", lambda: incident(site, rule))
