@@ -54,7 +54,8 @@ def batch_stuck(story: Story) -> None:
     """A lot is ended by whoever is on call; another one is deleted by an admin."""
     shop, screen = story.world.shops["shop"], story.screen
     with story.chapter("Two lots stay active: one is completed, one deleted, both by people"):
-        shop.play("forget_lot", lot=_FORGOTTEN)
+        for number in (_FORGOTTEN, _DOUBLE):
+            shop.play("forget_lot", lot=number)
         screen.line(
             "fault", f"the page that ends {_FORGOTTEN} failed; {_DOUBLE} was taken in twice"
         )
