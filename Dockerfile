@@ -5,8 +5,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 COPY requirements/build.lock requirements/run.lock requirements/
 RUN python -m venv /opt/responder \
- && /opt/responder/bin/python -m pip install --require-hashes -r requirements/run.lock \
- && python -m pip install --require-hashes -r requirements/build.lock
+ && /opt/responder/bin/python -m pip install --require-hashes --no-deps -r requirements/run.lock \
+ && python -m pip install --require-hashes --no-deps -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE THIRD_PARTY.md ./
 COPY responder responder
 COPY rules rules

@@ -43,6 +43,6 @@ $(READY):
 	@echo "Setting up $(VENV), once: downloading about 60 MB of packages, PostgreSQL among them ..."
 	@$(PYTHON) -m venv --clear $(VENV) || { \
 	    echo "$(PYTHON) cannot make a virtual environment. On Debian: apt-get install python3-venv"; exit 1; }
-	@$(INSTALL) --require-hashes -r $(LOCK)
+	@$(INSTALL) --require-hashes --no-deps -r $(LOCK)
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -5,8 +5,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-#: How often a file is looked at before it is called empty, and how many seconds apart.
-_LOOKS, _BETWEEN_LOOKS = 20, 0.005
+#: How often a file is looked at before it is called empty, and how many seconds apart: whoever
+#: rewrites it may lose the processor in between.
+_LOOKS, _BETWEEN_LOOKS = 100, 0.01
 
 
 class SecretMissing(Exception):

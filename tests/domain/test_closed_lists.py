@@ -38,7 +38,7 @@ LISTS: dict[type[StrEnum], tuple[str, tuple[str, ...]]] = {
     Verification: ("waiting held failed not_asked", ("fix.verification",)),
     NotificationStatus: ("due sending sent dead superseded", ("notification.status",)),
     Happening: (
-        "opened acknowledged updated resolved summary maintenance",
+        "opened acknowledged updated resolved summary maintenance digest",
         ("notification.happening",),
     ),
     WindowState: (
