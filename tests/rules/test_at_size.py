@@ -167,6 +167,18 @@ def test_no_question_reads_a_big_table_from_end_to_end(
         print(f"{rule}.{diagnostic.name} {dict(labels)}: {said}")
 
 
+@pytest.mark.parametrize("rule", ["credential_rotation_due", "credential_leak_suspected"])
+def test_errors_of_authentication_are_looked_for_within_a_bound(
+    big_shop: "Shop", rules: Mapping[str, LoadedRule], rule: str
+) -> None:
+    plan = plan_of(big_shop, rules[rule].statements["auth_errors"].sql, {})
+    assert [
+        node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        for node in nodes(plan)
+        if node.get("Relation Name") == "system_logs"
+    ] == [50_000]
+
+
 @each_case
 def test_the_whole_diagnosis_is_answered(
     big_house: House,
