@@ -12,7 +12,8 @@ from responder.domain.notification import Happening, Message
 from responder.log import about
 from responder.outbound import Undelivered
 from responder.pipeline.document import document
-from responder.pipeline.services import Services, record
+from responder.pipeline.maintenance import paging_resumes
+from responder.pipeline.services import Services, iso, record
 from responder.pipeline.storm import summarise
 from responder.pipeline.whom import is_from_pagerduty
 from responder.store import StoreAway, Transaction
@@ -40,6 +41,8 @@ def deliver(services: Services, page: bool) -> int:
     lease = PAGE_LEASE if page else OTHER_LEASE
     until = time.monotonic() + lease.total_seconds()
     with services.store.transaction() as tx:
+        if page:
+            _hold_back(tx)
         summarise(services, tx, page)
         if page:
             _divert(services, tx)
@@ -61,6 +64,19 @@ def deliver(services: Services, page: bool) -> int:
 
 def _per_minute(services: Services) -> dict[str, int]:
     return {name: each.per_minute for name, each in services.settings.receivers.items()}
+
+
+def _hold_back(tx: Transaction) -> None:
+    """Pages that waited for the end of a window wait on, where another one has begun meanwhile."""
+    for row in tx.all("pages_in_a_window"):
+        resumes = paging_resumes(tx, row["labels"])
+        if resumes is None:
+            continue
+        tx.run("page_at", id=row["id"], due_at=resumes)
+        tx.run("shift_climb", id=row["incident_id"], planned=row["due_at"], due_at=resumes)
+        incident = incident_from_row(tx.one("incident", id=row["incident_id"]))
+        why = "another maintenance window keeps pages off"
+        record(tx, incident, "page", after="due", why=why, window_until=iso(resumes))
 
 
 def _divert(services: Services, tx: Transaction) -> None:

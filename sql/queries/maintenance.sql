@@ -142,6 +142,16 @@ SELECT n.id, n.incident_id, i.labels FROM notification n LEFT JOIN incident i ON
 WHERE n.page AND n.status = 'due' AND n.happening = 'opened' AND n.due_at = %(planned)s
 FOR UPDATE OF n;
 
+-- name: pages_in_a_window
+-- Pages that waited, and whose time came in a window that keeps pages off, with the labels of their incidents.
+-- Whom somebody else has in hand is let be: better a page too many.
+SELECT n.id, n.due_at, i.id AS incident_id, i.labels FROM notification n JOIN incident i ON i.id = n.incident_id
+WHERE n.page AND n.status = 'due' AND n.happening = 'opened' AND n.attempts = 0 AND n.fallback_of IS NULL
+  AND n.due_at <= %(now)s
+  AND EXISTS (SELECT FROM maintenance_window w WHERE NOT w.page AND w.starts_at <= n.due_at AND w.ready_at <= n.due_at
+              AND %(now)s < w.ends_at)
+FOR UPDATE SKIP LOCKED;
+
 -- name: page_at
 -- It leaves at another time.
 UPDATE notification SET due_at = %(due_at)s WHERE id = %(id)s AND status = 'due';

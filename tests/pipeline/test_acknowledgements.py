@@ -12,6 +12,7 @@ import pytest
 from responder.pipeline.maintenance import Window, end_window, open_window
 from responder.pipeline.people import acknowledge, close, note
 from responder.pipeline.timers import fire_timers
+from responder.receivers import Undelivered
 from tests.house import House
 from tests.ladder import (
     ANN,
@@ -358,3 +359,39 @@ def test_who_is_paged_at_the_end_of_a_window_has_five_minutes_from_then(climbing
     assert (heard(house, "pager"), steps(house)) == (["opened"], [])
     passes(house, 5 * MINUTE)
     assert steps(house) == [("climbed", 3)]
+
+
+def test_the_next_window_holds_back_what_waited_for_the_end_of_the_first(
+    climbing: Climbing,
+) -> None:
+    """The second begins before the first is over, and after the page was written."""
+    house = climbing()
+    ours = Window("a test", ('env="production"',), duration=HOUR, page=False)
+    elsewhere = replace(ours, matchers=('env="staging"',), duration=4 * HOUR)
+    for window in (ours, elsewhere):
+        open_window(house.services, window, ANN)
+    fires(house, "P0")
+    house.later(30 * MINUTE)
+    second = open_window(house.services, ours, ANN)
+    passes(house, 31 * MINUTE)
+    assert (heard(house, "pager"), steps(house)) == ([], [])
+    (ends_at,) = house.sql("SELECT ends_at FROM maintenance_window WHERE id = %s", second)
+    held = house.sql("SELECT details FROM audit_event WHERE what = 'page' ORDER BY id")[-1]
+    assert held["details"]["window_until"] == ends_at["ends_at"].isoformat()
+    passes(house, 30 * MINUTE)
+    assert (heard(house, "pager"), steps(house)) == (["opened"], [])
+    passes(house, 5 * MINUTE)
+    assert steps(house) == [("climbed", 3)]
+
+
+def test_a_page_that_its_receiver_does_not_take_is_held_back_by_no_later_window(
+    climbing: Climbing,
+) -> None:
+    """It was on its way before the window began."""
+    house = climbing()
+    house.pager.fails = Undelivered("away", permanent=False)
+    fires(house, "P0")
+    open_window(house.services, Window("a test", (), duration=HOUR, page=False), ANN)
+    house.pager.fails = None
+    passes(house, MINUTE)
+    assert heard(house, "pager") == ["opened"]
