@@ -7,10 +7,12 @@ Prevention: watch the consumer itself, not only its queue; let it drop what Shop
 Mended:     the runbook's "manual retry" also queues items again whose error is permanent, which
             then fail for ever. Here a permanent error (HTTP 400, 401, 403, 404, 410, 422; without a
             status the words for it) is never retried: every statement says so with the same
-            expression. And since a retried item keeps its `created_at`, the runbook's question for
-            stuck items shows more rows after a retry than before; so verification asks for the
-            cause, failed items, and a queue that does not move at all is handed over. Its counts
-            read the whole table: here nobody counts beyond 10,000.
+            expression. Nor is what the shop has overtaken: an old `update` would bring back a card
+            that was deleted since, an old `delete` take away one that is for sale. And since a
+            retried item keeps its `created_at`, the runbook's question for stuck items shows more
+            rows after a retry than before; so verification asks for the cause, failed items, and
+            a queue that does not move at all is handed over. Its counts read the whole table: here
+            nobody counts beyond 10,000, nor beyond 2,000 that failed.
 By itself:  retry_failed: what the consumer would have done, for at most 500 items, and the
             before-image has what they were. clear_failed and clear_queued: deletions, for people.
 """
@@ -23,8 +25,13 @@ from responder.runbook import Case, Finding, Option, Rule, Sql, Within
 Rows = Sequence[Mapping[str, Any]]
 
 _BY_STATUS = "shopify_sync_queue (status)"
-#: Nobody counts further.
-_MOST = 10_000
+#: Nobody counts further what waits, and what has failed.
+_MOST = (10_000, 2_000)
+_BESIDES = {
+    "exhausted": "and may be retried then",
+    "permanent": "for good",
+    "overtaken": "and the shop has changed since",
+}
 
 
 class ShopifyQueueStuck(Rule):
@@ -76,11 +83,12 @@ class ShopifyQueueStuck(Rule):
     def conclude(self, case: Case) -> Iterable[Finding]:
         if case["stuck"].error or case["progress"].error:
             return
-        stuck, failed = case["stuck"].rows, case["failed"].rows
-        exhausted, permanent = _of_kind(failed, "exhausted"), _of_kind(failed, "permanent")
+        stuck = case["stuck"].rows
+        failed = {kind: _of_kind(case["failed"].rows, kind) for kind in _BESIDES}
         if stuck and not case["progress"].rows[0]["taken_up"]:
-            yield _not_moving(stuck, exhausted, permanent)
+            yield _not_moving(stuck, failed)
             return
+        exhausted, permanent, overtaken = failed.values()
         if exhausted:
             yield Finding(
                 "exhausted",
@@ -95,15 +103,18 @@ class ShopifyQueueStuck(Rule):
                 offers=("clear_failed",),
                 rows=permanent,
             )
+        if overtaken:
+            yield Finding(
+                "overtaken",
+                f"{_items(overtaken)} failed, and the shop has changed since: the item of a create "
+                "or update is deleted, or that of a delete is for sale.",
+                rows=overtaken,
+            )
 
 
-def _not_moving(stuck: Rows, exhausted: Rows, permanent: Rows) -> Finding:
+def _not_moving(stuck: Rows, failed: Mapping[str, Rows]) -> Finding:
     """Nothing is taken up, so a retry would only wait too: no option helps."""
-    besides = [
-        f"{_items(rows)} failed {how}"
-        for rows, how in ((exhausted, "and may be retried then"), (permanent, "for good"))
-        if rows
-    ]
+    besides = [f"{_items(rows)} failed {_BESIDES[kind]}" for kind, rows in failed.items() if rows]
     return Finding(
         "not_moving",
         f"{_items(stuck)} queued for more than ten minutes and nothing is taken up: the consumer "
@@ -118,4 +129,4 @@ def _of_kind(failed: Rows, kind: str) -> Rows:
 
 def _items(rows: Rows) -> str:
     count = rows[0]["in_all"]
-    return "1 item" if count == 1 else f"{count} items{' or more' if count == _MOST else ''}"
+    return "1 item" if count == 1 else f"{count} items{' or more' if count in _MOST else ''}"

@@ -28,7 +28,10 @@ SELECT id, 'update', 'failed', 3,
     now() - interval '25 minutes' - interval '20 seconds' * place
 FROM (
     SELECT id, row_number() OVER () AS place
-    FROM (SELECT id FROM intake_items ORDER BY random() LIMIT %(items)s) picked) numbered;
+    FROM (
+        SELECT id FROM intake_items WHERE deleted_at IS NULL ORDER BY random() LIMIT %(items)s
+    ) picked
+) numbered;
 
 -- name: pass_time
 -- Eleven minutes pass for what is in the queue.

@@ -1,5 +1,7 @@
 -- An error is permanent when the first HTTP status in its text says so, or without one its words.
 -- The same two lines stand in every statement that tells failed items apart (a test compares them).
+-- An entry is overtaken when its item says the contrary: a create or update of a deleted one, a
+-- delete of one that is for sale. Of an item that nobody knows it only fails again.
 
 -- name: statuses
 -- How many items are in which status, and since when? Nobody counts beyond 10,000. Each status is
@@ -39,7 +41,7 @@ ORDER BY created_at
 LIMIT 20;
 
 -- name: failed
--- Which items have failed, of the 10,000 newest? The 20 newest of each kind, and how many there are.
+-- Which items have failed, of the 2,000 newest? The 20 newest of each kind, and how many there are.
 SELECT id, inventory_item_id, action, retry_count, max_retries, left(last_error, 300) AS last_error,
     created_at, kind, in_all
 FROM (
@@ -47,18 +49,21 @@ FROM (
         count(*) OVER (PARTITION BY kind) AS in_all,
         row_number() OVER (PARTITION BY kind ORDER BY created_at DESC) AS place
     FROM (
-        SELECT *,
+        SELECT newest.*,
             CASE
                 WHEN coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
                     '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
                     THEN 'permanent'
+                WHEN i.id IS NOT NULL AND (action = 'delete') = (i.deleted_at IS NULL)
+                    THEN 'overtaken'
                 WHEN retry_count >= max_retries THEN 'exhausted'
                 ELSE 'retrying'
             END AS kind
         FROM (
             SELECT * FROM shopify_sync_queue
-            WHERE status = 'failed' ORDER BY created_at DESC LIMIT 10000
+            WHERE status = 'failed' ORDER BY created_at DESC LIMIT 2000
         ) newest
+        LEFT JOIN intake_items i ON i.id = newest.inventory_item_id
     ) told_apart
 ) counted
 WHERE place <= 20
@@ -71,12 +76,16 @@ FROM shopify_sync_queue
 WHERE created_at >= now() - interval '10 minutes';
 
 -- name: retry_failed
--- Queue again what failed until its retries were used up, unless its error is permanent.
+-- Queue again what failed until its retries were used up, but permanent errors and what is overtaken.
 UPDATE shopify_sync_queue
 SET status = 'queued', retry_count = 0, last_error = NULL
 WHERE status = 'failed' AND retry_count >= max_retries
     AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
         '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT EXISTS (
+        SELECT FROM intake_items i
+        WHERE i.id = inventory_item_id AND (action = 'delete') = (i.deleted_at IS NULL)
+    )
 RETURNING *;
 
 -- name: retry_failed_before
@@ -85,16 +94,24 @@ SELECT * FROM shopify_sync_queue
 WHERE status = 'failed' AND retry_count >= max_retries
     AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
         '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT EXISTS (
+        SELECT FROM intake_items i
+        WHERE i.id = inventory_item_id AND (action = 'delete') = (i.deleted_at IS NULL)
+    )
 ORDER BY id
 FOR UPDATE;
 
 -- name: retry_failed_verify
--- No item is left whose retries are used up and whose error may pass.
+-- No item is left whose retries are used up, whose error may pass and that is not overtaken.
 SELECT NOT EXISTS (
     SELECT FROM shopify_sync_queue
     WHERE status = 'failed' AND retry_count >= max_retries
         AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
             '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+        AND NOT EXISTS (
+            SELECT FROM intake_items i
+            WHERE i.id = inventory_item_id AND (action = 'delete') = (i.deleted_at IS NULL)
+        )
 ) AS gone;
 
 -- name: clear_failed

@@ -79,6 +79,24 @@ def test_permanent_errors_are_for_a_person(rule: LoadedRule, shop: "Shop") -> No
     assert not rule.options["clear_failed"].automatic
 
 
+@pytest.mark.parametrize(
+    ("action", "gone"), [("update", True), ("create", True), ("delete", False)]
+)
+def test_what_the_shop_has_overtaken_is_left_to_people(
+    rule: LoadedRule, shop: "Shop", action: str, gone: bool
+) -> None:
+    """Queued again, an old change would bring back what is gone, or take away what is for sale."""
+    add(shop, 2, "failed", PASSING)
+    shop.run("UPDATE shopify_sync_queue SET action = %(a)s WHERE status = 'failed'", {"a": action})
+    if gone:
+        shop.run("UPDATE intake_items SET deleted_at = now()")
+    [finding] = conclude(rule, shop)
+    assert (finding.name, finding.offers) == ("overtaken", ())
+    assert finding.summary.startswith("2 items failed, and the shop has changed since")
+    attempt = shop.fix(rule, "retry_failed")
+    assert (attempt.before, attempt.fixed, attempt.gone_before) == ([], [], True)
+
+
 def test_many_permanent_errors_do_not_hide_the_others(rule: LoadedRule, shop: "Shop") -> None:
     add(shop, 150, "failed", PERMANENT, age=15)
     add(shop, 2, "failed", PASSING)
