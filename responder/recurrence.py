@@ -75,6 +75,9 @@ def _days(written: str, first: datetime) -> rrule:
         raise ValueError('must say FREQ, and nothing twice, for example "FREQ=WEEKLY;BYDAY=SU"')
     if {"COUNT", "UNTIL"} <= set(names):
         raise ValueError("says COUNT and UNTIL, not both may stand")
+    told = dict(parts)
+    if told["FREQ"] in ("DAILY", "WEEKLY") and re.search("[0-9]", told.get("BYDAY", "")):
+        raise ValueError('has a number in BYDAY, as "1SU", which needs FREQ=MONTHLY or YEARLY')
     try:
         return rrulestr(written, dtstart=first)
     except ValueError as error:

@@ -95,6 +95,8 @@ def test_a_quarter_of_an_hour_around_the_leap() -> None:
         ("BYDAY=SU", "must say FREQ"),
         ("FREQ=WEEKLY;FREQ=DAILY", "nothing twice"),
         ("FREQ=WEEKLY;BYDAY=SUN", "not a value of BYDAY"),
+        ("FREQ=WEEKLY;BYDAY=1SU", "has a number in BYDAY"),  # not each Sunday
+        ("freq=daily;byday=mo,-1fr", "has a number in BYDAY"),
         ("FREQ=WEEKLY;;", "not a part of a rule here: ''"),
         ("every Sunday", "not a part"),
         ("FREQ=DAILY;UNTIL=20261399", "not a rule"),
