@@ -3,6 +3,8 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from difflib import unified_diff
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,20 @@ def _page_mistakes(root: Path, text: str, write: bool) -> Iterator[str]:
     if write:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    elif path.parent.is_dir() and (not path.exists() or path.read_text() != text):
-        yield "docs/runbook.md is not what runbook.toml and the rules say: rules lint --write"
+    elif path.parent.is_dir():
+        stands = path.read_text() if path.exists() else ""
+        if stands != text:
+            yield "docs/runbook.md is not what runbook.toml and the rules say: rules lint --write"
+            yield from _differences(stands, text)
+
+
+def _differences(stands: str, text: str) -> Iterator[str]:
+    """Line by line, so that an element which was deleted on either side is named."""
+    if stands:
+        lines = unified_diff(stands.splitlines(), text.splitlines(), n=0)
+        for line in islice(lines, 2, None):  # behind the names of the files
+            if line[0] in "+-" and line[1:]:
+                yield f"  it {'lacks' if line[0] == '+' else 'says'}: {line[1:]}"
 
 
 @click.command()

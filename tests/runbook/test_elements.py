@@ -133,8 +133,25 @@ def test_an_element_that_is_gone_is_seen_by_the_page(copy: Path, lint: Lint) -> 
     replace(copy / "runbook.toml", r'    \{ kind = "symptom".*?\n')
     result = lint()
     assert (result.exit_code, "docs/runbook.md" in result.output) == (1, True)
+    assert 'it says: | symptom | API requests failing with "Circuit breaker is open" |' in (
+        result.output
+    )
     assert lint("--write").exit_code == 0
     assert lint().exit_code == 0
+
+
+def test_an_element_that_the_page_has_lost_is_named(copy: Path, lint: Lint) -> None:
+    replace(copy / "docs/runbook.md", r"^\| contact \| Security Team.*?\n")
+    result = lint()
+    assert result.exit_code == 1
+    assert "it lacks: | contact | Security Team: security@example.com, 24/7 |" in result.output
+    replace(copy / "docs/runbook.md", r"\n\Z")
+    assert lint().exit_code == 1
+
+
+def test_a_page_that_is_not_there_is_said_in_one_line(copy: Path, lint: Lint) -> None:
+    (copy / "docs/runbook.md").unlink()
+    assert lint().output.splitlines()[1:] == ["Error: 1 to mend"]
 
 
 @pytest.mark.parametrize(
