@@ -2,12 +2,13 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: How often a file is looked at before it is called empty, and how many seconds apart: whoever
-#: rewrites it may lose the processor in between.
-_LOOKS, _BETWEEN_LOOKS = 100, 0.01
+#: Seconds in which a file that is being rewritten is looked at again, and how many apart: whoever
+#: rewrites it may lose the processor in between. An attempt to page must have time left after it.
+PATIENCE, _BETWEEN_LOOKS = 0.5, 0.01
 
 
 class SecretMissing(Exception):
@@ -22,14 +23,15 @@ class Secret:
 
     def values(self) -> tuple[str, ...]:
         """All live values; files are read anew each time. SecretMissing names what is not there."""
-        return tuple(_read(reference) for reference in self.references)
+        until = time.monotonic() + PATIENCE
+        return tuple(_read(reference, until) for reference in self.references)
 
     def value(self) -> str:
         """The newest value, for what takes only one."""
-        return _read(self.references[0])
+        return _read(self.references[0], time.monotonic() + PATIENCE)
 
 
-def _read(reference: str) -> str:
+def _read(reference: str, until: float) -> str:
     kind, _, place = reference.partition(":")
     if kind == "env":
         if place not in os.environ:
@@ -37,7 +39,7 @@ def _read(reference: str) -> str:
         found = os.environ[place]
     else:
         try:
-            found = _text(Path(place))
+            found = _text(Path(place), until)
         except OSError as error:
             raise SecretMissing(f"the file {place} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
@@ -47,11 +49,17 @@ def _read(reference: str) -> str:
     return found
 
 
-def _text(path: Path) -> str:
-    """A file that is rewritten in place is empty for a moment, which must refuse nobody."""
-    for _ in range(_LOOKS):
-        found = path.read_text(encoding="utf-8").rstrip("\r\n")
-        if found:
-            break
+def _text(path: Path, until: float) -> str:
+    """A file that is rewritten in place is empty for a moment, and one that an editor replaces is
+    not there for a moment; neither must refuse anybody.
+    """
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError):
+            if found := _line(path):
+                return found
         time.sleep(_BETWEEN_LOOKS)
-    return found
+    return _line(path)
+
+
+def _line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").rstrip("\r\n")
