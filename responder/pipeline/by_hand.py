@@ -16,6 +16,7 @@ from uuid import UUID
 from responder.domain.actor import Actor, may
 from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.pipeline import climbing
+from responder.pipeline.decide import notice_failover
 from responder.pipeline.document import NO_CLAIMS
 from responder.pipeline.fix import change_of, intend
 from responder.pipeline.maintenance import NO_WINDOW, window_allows
@@ -121,6 +122,7 @@ def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role
     if row is None:
         raise NotBegun(Objection.NOT_FOUND, "there is no such incident")
     incident = incident_from_row(row)
+    notice_failover(services, tx)  # what is begun from here on is not lost
     rule, option = _option(services, tx, incident, asked, role)
     _look(tx, incident, asked)
     if rule.checksum != incident.rule_checksum:

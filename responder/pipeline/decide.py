@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from responder.domain.actor import Actor, ActorKind
 from responder.domain.answer import ErrorKind
 from responder.domain.decision import Action, Autonomy, Decision, Facts, Reason
 from responder.domain.duration import parse_duration
@@ -12,7 +11,7 @@ from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.domain.matcher import first_failed, parse_matcher
 from responder.domain.notification import Happening
 from responder.domain.severity import Severity
-from responder.pipeline import climbing
+from responder.pipeline import climbing, switch
 from responder.pipeline.diagnose import UNASKABLE
 from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.notify import page, tell
@@ -115,10 +114,7 @@ def _unasked_until(
 
 def notice_failover(services: Services, tx: Transaction) -> None:
     """Automatic fixes go off when our database is not the server that they were allowed on."""
-    row = tx.maybe("switch_off_after_failover")
-    if row is not None:
-        system = Actor(ActorKind.SYSTEM, "responder")
-        tx.record("autofix", system, "autofix", before="on", after="off", why="our_failover")
+    if switch.notice_failover(tx):
         services.log.error("our database failed over: automatic fixes are off until a person's PUT")
 
 

@@ -50,6 +50,7 @@ class _NotNow(Exception):
 def fix(incident: Incident, services: Services) -> Incident:
     """Stage: carry out what was decided or asked for, or settle what an earlier walk left."""
     with services.store.transaction() as tx:
+        notice_failover(services, tx)
         left = tx.maybe("unsettled_fix", incident_id=incident.id)
         now = tx.now
     if left is None:
@@ -65,6 +66,7 @@ def _is_for_this_walk(left: Mapping[str, Any], incident: Incident) -> bool:
         left["actor_kind"] == ActorKind.PERSON
         and left["status"] == FixStatus.STARTED
         and left["attempt"] == incident.attempt
+        and not left["failed_over"]
     )
 
 
@@ -274,6 +276,7 @@ def _pass(gate: Mapping[str, Any]) -> None:
     objections = {
         "the walk was taken over by another worker": not gate["fenced"],
         "the incident is resolved": gate["incident_status"] == "resolved",
+        SENTENCES[Reason.OUR_FAILOVER]: automatic and gate["our_failover"],
         SENTENCES[Reason.STOPPED]: automatic and not gate["enabled"],
         SENTENCES[Reason.SEVERITY_UNREADABLE]: automatic and gate["severity_unreadable"],
         SENTENCES[Reason.TARGET_ON_FIRE]: automatic and gate["target_on_fire"],

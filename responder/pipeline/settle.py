@@ -33,20 +33,25 @@ REFUSALS = 3
 def committed(incident: Incident, services: Services, fix_id: UUID) -> Incident:
     """Step 5: it is done; now the cause must be gone."""
     with services.store.transaction() as tx:
-        row = tx.maybe(
-            "settle_fix",
-            id=fix_id,
-            status=FixStatus.COMMITTED,
-            reason="",
-            verification=Verification.WAITING,
-        )
-        if row is not None:
-            fix_event(tx, incident, row, FixStatus.RECORDED, FixStatus.COMMITTED)
-        tx.run("forget_answers", target=incident.target)
+        note_commit(tx, incident, fix_id)
         climbing.fixed(services, tx, incident)
         after = move(tx, incident, "advance", next=Stage.VERIFY)
         tell(services, tx, after, Happening.UPDATED)
     return after
+
+
+def note_commit(tx: Transaction, incident: Incident, fix_id: UUID) -> None:
+    """The target has changed: the fix waits for its verification, older answers are not true."""
+    row = tx.maybe(
+        "settle_fix",
+        id=fix_id,
+        status=FixStatus.COMMITTED,
+        reason="",
+        verification=Verification.WAITING,
+    )
+    if row is not None:
+        fix_event(tx, incident, row, FixStatus.RECORDED, FixStatus.COMMITTED)
+    tx.run("forget_answers", target=incident.target)
 
 
 def rolled_back(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from responder.domain.actor import Actor
+from responder.domain.actor import Actor, ActorKind
 from responder.domain.decision import Reason
 from responder.store import Store, Transaction
 
@@ -37,6 +37,7 @@ def stop(store: Store, actor: Actor, reason: str, patience: float = PATIENCE) ->
 def start(store: Store, actor: Actor, reason: str) -> None:
     """Fixes are made again, by the server that our database is on now."""
     with store.transaction() as tx:
+        notice_failover(tx)
         _turn(tx, "switch_on", actor, reason, "on")
 
 
@@ -50,6 +51,16 @@ def recorded(store: Store) -> list[UUID]:
     """Fixes that are decided and whose commit nobody has confirmed yet."""
     with store.transaction() as tx:
         return [row["id"] for row in tx.all("recorded_fixes")]
+
+
+def notice_failover(tx: Transaction) -> bool:
+    """Whether our database is another server than it was: then no fix is made automatically."""
+    row = tx.maybe("switch_off_after_failover")
+    if row is not None:
+        before = "on" if row["enabled"] else "off"
+        system = Actor(ActorKind.SYSTEM, "responder")
+        tx.record("autofix", system, "autofix", before=before, after="off", why=RESERVED)
+    return row is not None
 
 
 def _turn(tx: Transaction, query: str, actor: Actor, reason: str, after: str) -> None:

@@ -48,7 +48,7 @@ SELECT
     EXISTS (SELECT FROM incident o WHERE o.target = %(target)s AND o.stage <> 'done'
             AND o.severity IN ('P0', 'P1') AND o.status <> 'resolved' AND o.id <> %(id)s) AS target_on_fire,
     (SELECT NOT enabled FROM autofix) AS stopped,
-    (SELECT reason = 'our_failover' AND at > %(opened_at)s FROM autofix) AS our_failover,
+    (SELECT coalesce(failed_over_at > %(opened_at)s, false) FROM autofix) AS our_failover,
     (SELECT autonomy FROM promotion WHERE rule = %(rule)s AND checksum = %(checksum)s) AS promoted,
     (SELECT count(*) FROM fix WHERE key = %(key)s AND verification = 'failed' AND NOT dry_run) AS failures,
     EXISTS (SELECT FROM fix WHERE key = %(key)s AND status = 'unknown') AS unknown,

@@ -23,8 +23,12 @@ RETURNING *;
 SELECT severity, actor_kind FROM fix WHERE id = %(id)s AND status = 'started';
 
 -- name: unsettled_fix
--- A fix of the incident whose fate is open.
-SELECT * FROM fix WHERE incident_id = %(incident_id)s AND status IN ('started', 'recorded') FOR UPDATE;
+-- A fix of the incident whose fate is open, and whether our database failed over since it began: then
+-- all that was recorded of it may be lost.
+SELECT f.*, coalesce(a.failed_over_at > f.started_at, false) AS failed_over
+FROM fix f, autofix a
+WHERE f.incident_id = %(incident_id)s AND f.status IN ('started', 'recorded')
+FOR UPDATE OF f;
 
 -- name: verifying_fix
 -- The fix of the incident whose verification is open.
@@ -33,7 +37,7 @@ FOR UPDATE;
 
 -- name: gate
 -- The last gate: all that may still speak against a fix, with the rows locked that could change it.
-SELECT a.enabled,
+SELECT a.enabled, coalesce(a.failed_over_at > i.opened_at, false) AS our_failover,
        i.status AS incident_status, i.severity, i.severity_unreadable, i.attempt,
        (f.attempt = i.attempt AND f.status = 'started') AS fenced,
        f.actor_kind,
@@ -119,18 +123,17 @@ SELECT enabled, reason, actor, at FROM autofix FOR UPDATE;
 UPDATE autofix SET enabled = false, reason = %(reason)s, actor = %(actor)s, at = %(now)s;
 
 -- name: switch_on
--- Fixes are made automatically from now on, by this server of our database.
-UPDATE autofix
-SET enabled = true, reason = %(reason)s, actor = %(actor)s, at = %(now)s,
-    system_identifier = s.system_identifier::text,
-    timeline = ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int
-FROM pg_control_system() s;
+-- Fixes are made automatically from now on.
+UPDATE autofix SET enabled = true, reason = %(reason)s, actor = %(actor)s, at = %(now)s;
 
 -- name: switch_off_after_failover
--- Our database is another server or timeline than the one on which automatic fixes were allowed.
-UPDATE autofix SET enabled = false, reason = 'our_failover', actor = 'responder', at = %(now)s
-FROM pg_control_system() s
-WHERE reason <> 'our_failover'
-  AND (autofix.system_identifier <> s.system_identifier::text
-       OR timeline <> ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int)
-RETURNING autofix.at;
+-- Our database is another server or timeline than it was: off until a person switches it on again.
+UPDATE autofix a
+SET enabled = false, reason = 'our_failover', actor = 'responder', at = %(now)s, failed_over_at = %(now)s,
+    system_identifier = s.system_identifier, timeline = s.timeline
+FROM autofix before, (
+    SELECT system_identifier::text,
+           ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline
+    FROM pg_control_system()) s
+WHERE (a.system_identifier, a.timeline) <> (s.system_identifier, s.timeline)
+RETURNING before.enabled;
