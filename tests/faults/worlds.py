@@ -43,7 +43,7 @@ STATEMENTS = {
     " WHERE id = 1 RETURNING *",
     "mend_verify": "SELECT applied > 0 AS gone FROM thing WHERE id = 1",
 }
-_TARGET: LiteralString = """
+TARGET: LiteralString = """
 CREATE ROLE responder_reading LOGIN;
 CREATE ROLE responder_writing LOGIN;
 CREATE TABLE thing (id int PRIMARY KEY, applied int DEFAULT 0, xids text[] DEFAULT '{}');
@@ -234,7 +234,7 @@ def _make_templates(folder: Path, ours: LocalPostgres, target: LocalPostgres) ->
         with psycopg.connect(server.url(), autocommit=True) as connection:
             connection.execute("CREATE DATABASE template")
     with psycopg.connect(target.url("template")) as connection:
-        connection.execute(_TARGET)
+        connection.execute(TARGET)
     rule = small_rule(folder / "runbook", statements=STATEMENTS, within="10m")
     url = ours.url("template")
     migrate(url)
