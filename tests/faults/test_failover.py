@@ -22,7 +22,7 @@ from responder.store.migrations import migrate
 from responder.store.slots import Slots
 from tests.conftest import _memory
 from tests.faults.replica import Replica, replica_of
-from tests.faults.worlds import STATEMENTS, TARGET
+from tests.faults.worlds import ROLES, STATEMENTS, TARGET
 from tests.house import House, alert
 from tests.shop import Shop
 from tests.small_rules import small_rule
@@ -59,6 +59,7 @@ def database(ours: LocalPostgres) -> str:
 def shop(folder: Path) -> Iterator[Shop]:
     with LocalPostgres(folder / "target", settings=SETTINGS) as server:
         shop = Shop(server, "postgres")
+        shop.run(ROLES)
         shop.run(TARGET)
         yield shop
 

@@ -4,10 +4,6 @@ All worlds share two servers, one of ours and one of the targets, which can be k
 """
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,13 +17,14 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from responder.app import build
-from responder.embedded import LocalPostgres, tied
+from responder.embedded import LocalPostgres
 from responder.pipeline.accept import accept
 from responder.pipeline.triage import triage
 from responder.settings import load
 from responder.sources import Request
 from responder.store.migrations import migrate
 from tests.faults.wire import Loop, Story, Wire
+from tests.faults.workers import Workers, alive, kill, open_workers
 from tests.house import BEARER, alert
 from tests.small_rules import small_rule
 
@@ -43,9 +40,8 @@ STATEMENTS = {
     " WHERE id = 1 RETURNING *",
     "mend_verify": "SELECT applied > 0 AS gone FROM thing WHERE id = 1",
 }
+ROLES: LiteralString = "CREATE ROLE responder_reading LOGIN; CREATE ROLE responder_writing LOGIN"
 TARGET: LiteralString = """
-CREATE ROLE responder_reading LOGIN;
-CREATE ROLE responder_writing LOGIN;
 CREATE TABLE thing (id int PRIMARY KEY, applied int DEFAULT 0, xids text[] DEFAULT '{}');
 CREATE TABLE stranger (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
 GRANT SELECT ON thing TO responder_reading;
@@ -101,7 +97,7 @@ class Worlds:
     ours: LocalPostgres
     target: LocalPostgres
     loop: Loop
-    zygote: "subprocess.Popen[str]"
+    workers: Workers
     numbers: Iterator[int]
     open: list[World] = field(default_factory=list)
 
@@ -137,22 +133,16 @@ class Worlds:
 
     def start(self, worlds: Sequence[World]) -> None:
         """A worker for each."""
-        assert self.zygote.stdin is not None and self.zygote.stdout is not None
         for world in worlds:
-            told = {
-                "config": str(world.folder / "responder.toml"),
-                "log": str(world.folder / "work.log"),
-                "offset": world.offset,
-            }
-            self.zygote.stdin.write(json.dumps(told) + "\n")
-            self.zygote.stdin.flush()
-            world.worker = int(self.zygote.stdout.readline())
+            folder = world.folder
+            world.worker = self.workers.start(
+                folder / "responder.toml", folder / "work.log", world.offset
+            )
 
     def kill(self, world: World) -> None:
         """SIGKILL to its worker; what it had not sent is never sent."""
         world.story.dead = True
-        os.kill(world.worker, signal.SIGKILL)
-        until(lambda: not Path(f"/proc/{world.worker}").exists(), world)
+        kill(world.worker)
 
     def cut(self, wire: Wire) -> None:
         self.loop.loop.call_soon_threadsafe(wire.cut)
@@ -205,7 +195,7 @@ class Worlds:
     def close(self) -> None:
         """All worlds are gone."""
         for world in self.open:
-            if Path(f"/proc/{world.worker}").exists():
+            if alive(world.worker):
                 self.kill(world)
             for wire in (world.ours, world.target):
                 self.loop.run(wire.close())
@@ -233,6 +223,7 @@ def _make_templates(folder: Path, ours: LocalPostgres, target: LocalPostgres) ->
     for server in (ours, target):
         with psycopg.connect(server.url(), autocommit=True) as connection:
             connection.execute("CREATE DATABASE template")
+            connection.execute(ROLES)
     with psycopg.connect(target.url("template")) as connection:
         connection.execute(TARGET)
     rule = small_rule(folder / "runbook", statements=STATEMENTS, within="10m")
@@ -278,13 +269,7 @@ def open_worlds(folder: Path) -> Iterator[Worlds]:
         _make_templates(folder, ours, target)
         loop = Loop()
         stack.callback(loop.close)
-        zygote = subprocess.Popen(
-            tied(sys.executable, "-m", "tests.faults.zygote"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        stack.enter_context(zygote)
-        worlds = Worlds(folder, ours, target, loop, zygote, iter(range(1, 10_000)))
+        workers = stack.enter_context(open_workers())
+        worlds = Worlds(folder, ours, target, loop, workers, iter(range(1, 10_000)))
         stack.callback(worlds.close)
         yield worlds

@@ -1,6 +1,6 @@
 """Starts workers by the dozen: everything is imported once, then each is a fork, killable alone.
 
-Reads one line of JSON for each: config, log, offset in seconds; answers with the process id.
+Reads one line of JSON for each: config, log, offset in seconds, slots; answers with the process id.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ def main() -> None:
         print(process, flush=True)
 
 
-def _work(config: str, log: str, offset: float) -> None:
+def _work(config: str, log: str, offset: float, slots: int) -> None:
     """A worker, with our database's clock ahead by the offset; it ends with us."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
@@ -39,7 +39,8 @@ def _work(config: str, log: str, offset: float) -> None:
     for number, descriptor in enumerate((nothing, output, output)):
         os.dup2(descriptor, number)
     configure()
-    run(build(load(Path(config)), pool_size=8, offset=timedelta(seconds=offset)), slots=2)
+    ahead = timedelta(seconds=offset)
+    run(build(load(Path(config)), pool_size=slots * 2 + 4, offset=ahead), slots)
     os._exit(0)
 
 
