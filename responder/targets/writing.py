@@ -222,13 +222,17 @@ def _change(connection: psycopg.Connection[DictRow], change: Change) -> Made:
     counted = _counters(connection)
     after = _rows(connection, change.apply, change)
     connection.execute(_SQL["check_constraints"].sql)
+    verified = _rows(connection, change.verify, change)
+    # Looked at last, so that nothing comes after it: not even the question just asked may write.
     counts = {
         name: changed - counted.get(name, 0)
         for name, changed in _counters(connection).items()
         if changed != counted.get(name, 0)
     }
+    altered = connection.execute(_SQL["altered"].sql, _BOUND).fetchall()
+    if altered:
+        raise RolledBack(f"it also emptied or altered {', '.join(row['name'] for row in altered)}")
     _check(change, before, after, counts)
-    verified = _rows(connection, change.verify, change)
     if len(verified) != 1 or verified[0].get("gone") is not True:
         raise RolledBack("the cause would still be there after the change")
     return Made(

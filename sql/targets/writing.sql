@@ -28,6 +28,18 @@ SELECT CASE schemaname WHEN 'public' THEN relname ELSE schemaname || '.' || reln
 FROM pg_stat_xact_user_tables
 WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND %(bound)s::text <> '';
 
+-- name: altered
+-- Tables that this transaction has emptied or altered, which no counter of rows shows: nothing else
+-- locks them so.
+SELECT DISTINCT coalesce(CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
+                         l.relation::text) AS name  -- what was dropped has no name any more
+FROM pg_locks l
+LEFT JOIN pg_class c ON c.oid = l.relation
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
+  AND coalesce(c.relkind, 'r') IN ('r', 'p', 'f', 'm') AND %(bound)s::text <> ''
+ORDER BY name;
+
 -- name: check_constraints
 -- What is deferred to the commit happens now, where it can still be rolled back.
 SET CONSTRAINTS ALL IMMEDIATE;
