@@ -12,7 +12,7 @@ from responder.pipeline.keep import Keep
 from responder.pipeline.services import Services
 from responder.receivers import RECEIVERS
 from responder.runbook.catalogue import Catalogue
-from responder.runbook.loader import load
+from responder.runbook.process import load_apart
 from responder.store import Store
 from responder.store.slots import Slots
 
@@ -42,4 +42,4 @@ def build(settings: Settings, pool_size: int = 12, offset: timedelta = timedelta
 def load_catalogue(settings: Settings) -> Catalogue:
     """The rules of the configured runbook, or of the one that is shipped."""
     root = Path(settings.runbook) if settings.runbook else shipped("rules").parent
-    return Catalogue(load(root), settings.targets)
+    return Catalogue(load_apart(root), settings.targets)

@@ -26,8 +26,8 @@ from responder.pipeline.explain import describe_rule
 from responder.pipeline.explain import explain as explain_notice
 from responder.runbook.elements import Homes, homeless, read_runbook
 from responder.runbook.loader import RunbookWrong
-from responder.runbook.loader import load as load_rules
 from responder.runbook.page import page
+from responder.runbook.process import load_apart
 from responder.sources import NotUnderstood, Unreadable
 
 
@@ -95,7 +95,7 @@ def lint_rules(config: Path, write: bool, as_json: bool) -> None:
     """
     root, settings = _runbook_of(config)
     try:
-        loaded = load_rules(root)
+        loaded = load_apart(root)
         runbook = read_runbook(root)
     except RunbookWrong as wrong:
         raise Refusal("the runbook cannot be loaded:\n  " + "\n  ".join(wrong.mistakes)) from None

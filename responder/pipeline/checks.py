@@ -16,10 +16,11 @@ from responder.domain.alert import OWN_SOURCE, Alert, AlertStatus, fingerprint
 from responder.domain.answer import Error, ErrorKind
 from responder.domain.settings import Source, Target
 from responder.pipeline.accept import Read, keep, most_severe
-from responder.pipeline.diagnose import Asked, RuleFailed, ask_all, conclude
+from responder.pipeline.diagnose import Asked, ask_all, conclude
 from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.services import Services
 from responder.runbook.loader import LoadedRule
+from responder.runbook.module import RuleFailed
 from responder.runbook.rule import Case, Finding
 from responder.runbook.schedule import next_due, plain_value
 from responder.sources import Request

@@ -26,6 +26,7 @@ from responder.domain.settings import Target
 from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.services import Services, move
 from responder.runbook.loader import LoadedRule
+from responder.runbook.module import RuleFailed
 from responder.runbook.rule import Case, Diagnostic, Finding, Http, Sql
 from responder.targets.reading import Question, ask
 
@@ -34,6 +35,8 @@ BUDGET = 10.0
 #: Threads that ask for one incident; the slots of the target are the real limit.
 _ASKERS = 4
 _POLL = 0.03
+#: Rows of a finding, and values within them, lie no deeper in each other: others read them, too.
+_DEEPEST = 32
 #: How long a P0 or P1 waits for somebody else's asking before it asks for itself.
 URGENT_PATIENCE = 0.5
 #: Reasons for which nothing can be asked.
@@ -106,17 +109,14 @@ def _of_missing_indexes(asked: Sequence[Asked]) -> list[Finding]:
     ]
 
 
-class RuleFailed(Exception):
-    """A rule raised or concluded something that is no finding; its author must mend it."""
-
-
 def conclude(rule: LoadedRule, case: Case) -> list[Finding]:
     """The rule's findings on these answers; RuleFailed whatever goes wrong in it."""
     try:
         return [_sound(rule, finding) for finding in rule.rule.conclude(case)]
+    except RuleFailed:
+        raise
     except Exception as error:  # a rule is somebody's code; the incident must reach a person
-        said = f"{type(error).__name__}: {error}"[:300].replace("\0", "")
-        raise RuleFailed(said.encode(errors="replace").decode()) from error
+        raise RuleFailed(f"{type(error).__name__}: {error}") from error
 
 
 def _sound(rule: LoadedRule, finding: object) -> Finding:
@@ -128,10 +128,21 @@ def _sound(rule: LoadedRule, finding: object) -> Finding:
         raise ValueError(f"{finding.name} offers {', '.join(sorted(unknown))}: no such option")
     if finding.look_again:
         parse_duration(finding.look_again)
-    written = json.dumps(asdict(finding), allow_nan=False, ensure_ascii=False)
+    plain = asdict(finding)
+    if _depth(plain) > _DEEPEST:
+        raise ValueError(f"{finding.name} is nested too deeply")
+    written = json.dumps(plain, allow_nan=False, ensure_ascii=False)
     if b"\\u0000" in written.encode():
         raise ValueError(f"{finding.name} holds a NUL character")
     return finding
+
+
+def _depth(value: object) -> int:
+    """How many lists and objects lie in each other."""
+    if not isinstance(value, Mapping | list | tuple):
+        return 0
+    parts = value.values() if isinstance(value, Mapping) else value
+    return 1 + max(map(_depth, parts), default=0)
 
 
 def _case(services: Services, incident: Incident, asked: Sequence[Asked]) -> Case:

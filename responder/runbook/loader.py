@@ -1,17 +1,15 @@
 """Loads a runbook: every module of `rules/p0..p3` with its SQL, or every mistake at once.
 
+Code of a rule is run at a place that is told; here its description is read and judged.
 The first wall of promise 2 stands here: an automatic option in p0/ or p1/ is refused.
 """
 
 import hashlib
-import inspect
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 
 from responder.domain.actor import ROLES
 from responder.domain.duration import parse_duration
@@ -19,8 +17,10 @@ from responder.domain.incident import SEVERITY_LABELS
 from responder.domain.matcher import Matcher, parse_matcher
 from responder.domain.severity import Severity
 from responder.domain.statements import Statement, parse_statements
-from responder.runbook.rule import Diagnostic, Option, Rule, Sql
+from responder.runbook.module import HERE, Description, Place, RuleFailed
+from responder.runbook.rule import Case, Diagnostic, Finding, Label, Option, Rule, Sql
 from responder.runbook.schedule import next_due, plain_value
+from responder.runbook.typed import typed
 
 _INDEX = re.compile(r"[\w.]+ \([\w()]+\)")
 
@@ -59,9 +59,10 @@ class LoadedRule:
         return self.rule.diagnostics
 
 
-def load(root: Path) -> list[LoadedRule]:
+def load(root: Path, place: Place = HERE) -> list[LoadedRule]:
     """All rules below `root`/rules, the most severe folder first, then by name.
 
+    place: where their code is run; processes of ours use `responder.runbook.process.load_apart`.
     RunbookWrong carries every mistake of every rule.
     """
     loaded: list[LoadedRule] = []
@@ -69,7 +70,7 @@ def load(root: Path) -> list[LoadedRule]:
     for severity in Severity:
         for path in sorted((root / "rules" / severity.lower()).glob("[!_]*.py")):
             try:
-                rule = _load_one(root, path, severity)
+                rule = _load_one(root, path, severity, place)
             except RunbookWrong as wrong:
                 mistakes += wrong.mistakes
                 continue
@@ -84,40 +85,49 @@ def load(root: Path) -> list[LoadedRule]:
     return loaded
 
 
-def _load_one(root: Path, path: Path, severity: Severity) -> LoadedRule:
+def _load_one(root: Path, path: Path, severity: Severity, place: Place) -> LoadedRule:
     name = path.stem
-    place = f"{severity.lower()}/{path.name}"
     source = path.read_bytes()
     sql_path = root / "sql" / "rules" / f"{name}.sql"
     sql = sql_path.read_bytes() if sql_path.exists() else b""
-    module = ModuleType(f"responder_rule_{name}")
-    sys.modules[module.__name__] = module  # where dataclasses look for their module
     try:
-        # Not imported: a cached .pyc may be other code than the bytes that the checksum is of.
-        exec(compile(source, path, "exec"), module.__dict__)
-    except Exception as error:  # a rule is somebody's code: whatever it raises is its mistake
-        raise RunbookWrong([f"{place}: {type(error).__name__}: {error}"]) from error
-    classes = [
-        found
-        for _, found in inspect.getmembers(module, inspect.isclass)
-        if issubclass(found, Rule) and found is not Rule and found.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        raise RunbookWrong([f"{place}: must define exactly one Rule, found {len(classes)}"])
-    try:
-        matchers = tuple(sorted(parse_matcher(text) for text in classes[0].answers))
+        described = typed(Description, place.describe(name, source), name)
+        matchers = tuple(sorted(parse_matcher(text) for text in described.answers))
         statements = parse_statements(sql.decode(), f"sql/rules/{name}.sql")
-    except ValueError as error:
-        raise RunbookWrong([f"{place}: {error}"]) from error
+    except (RuleFailed, ValueError) as error:
+        raise RunbookWrong([f"{severity.lower()}/{path.name}: {error}"]) from error
     return LoadedRule(
         name=name,
         severity=severity,
-        rule=classes[0](),
+        rule=_rule(name, source, described, place),
         matchers=matchers,
         statements=statements,
-        text=inspect.cleandoc(module.__doc__ or ""),
+        text=described.text,
         checksum=hashlib.sha256(source + b"\0" + sql).hexdigest(),
     )
+
+
+def _rule(name: str, source: bytes, described: Description, place: Place) -> Rule:
+    """A rule that says what was described, and concludes at that place."""
+
+    def conclude(_: Rule, case: Case) -> Iterable[Finding]:
+        return place.conclude(name, source, case)
+
+    said = {
+        "answers": described.answers,
+        "target": described.target,
+        "key": described.key,
+        "parameters": {
+            each: Label(*label.names, default=label.default)
+            for each, label in described.parameters.items()
+        },
+        "diagnostics": described.diagnostics,
+        "options": described.options,
+        "schedule": described.schedule,
+        **({"conclude": conclude} if described.concludes else {}),
+    }
+    rule: Rule = type(name, (Rule,), said)()
+    return rule
 
 
 def _mistakes(rule: LoadedRule) -> Iterator[str]:

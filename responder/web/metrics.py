@@ -114,6 +114,8 @@ def _outcomes(tx: Transaction) -> Iterator[Metric]:
     yield _gauge("incidents", told, tx.all("incidents_by_stage"))
     told = "Incidents opened in the last day."
     yield _gauge("incidents_opened", told, tx.all("incidents_by_rule"))
+    told = "Incidents opened in the last day on whose answers the rule itself failed."
+    yield _gauge("rules_failed", told, tx.all("rules_failed"))
     told = "What fixes of the last day came to."
     yield _gauge("fixes", told, tx.all("fixes_by_outcome"))
 

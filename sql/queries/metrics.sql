@@ -101,6 +101,11 @@ FROM unnest(%(sources)s::text[]) s ORDER BY s;
 SELECT coalesce(rule, 'none') AS rule, count(*) AS incidents FROM incident
 WHERE opened_at > %(now)s - interval '1 day' GROUP BY 1;
 
+-- name: rules_failed
+-- Incidents opened in the last day on whose answers the rule itself failed.
+SELECT rule, count(*) AS incidents FROM incident
+WHERE opened_at > %(now)s - interval '1 day' AND trouble = 'rule_failed' GROUP BY rule;
+
 -- name: workers_alive
 -- Worker processes that were heard of lately; each runs two loops, one of them for P0 and P1 alone.
 SELECT (count(*) + 1) / 2 AS alive FROM responder_jobs.procrastinate_workers

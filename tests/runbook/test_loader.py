@@ -150,7 +150,7 @@ MODULE_MISTAKES = {
     "answers nothing": ({"answers": []}, "answers nothing"),
     "a bad matcher": ({"answers": ["alertname"]}, "not a matcher: 'alertname'"),
     "a bad pattern": ({"answers": ['a=~"("']}, "not a regular expression"),
-    "answers is no list": ({"answers": '"alertname"'}, "not a matcher: 'a'"),
+    "answers is no list": ({"answers": '"alertname"'}, "answers must be a list, not 'alertname'"),
     "no target": ({"target": ""}, "names no kind of target"),
     "severity in the key": ({"key": '("env", "severity")'}, "its key has severity"),
     "severity behind a parameter": (

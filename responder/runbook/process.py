@@ -1,0 +1,211 @@
+"""The process that rules run in, from outside: it gets plain data and gives plain data.
+
+No process of ours that holds credentials runs code of a rule, not even to load it.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from responder.runbook.child import FINDINGS, HEAD
+from responder.runbook.loader import LoadedRule, load
+from responder.runbook.module import RuleFailed
+from responder.runbook.rule import Case, Finding
+from responder.runbook.typed import typed
+
+#: Seconds that the child may take to start, and a module to describe itself and to conclude.
+_TO_START, _TO_DESCRIBE, TO_CONCLUDE = 10, 10, 2
+#: A rule that did not end in time is not asked again so soon: a storm would wait for each of them.
+_REST = 10.0
+_MOST_BYTES = 1 << 20
+_NOWHERE = "has no process to run in"
+#: The file stands in <root>/responder/runbook.
+_ROOT = str(Path(__file__).resolve().parent.parent.parent)
+_START = """
+import sys
+sys.path.append(sys.argv[1])
+from responder.runbook.child import serve
+sys.path.pop()
+serve()
+"""
+
+
+def load_apart(root: Path) -> list[LoadedRule]:
+    """All rules of a runbook; they conclude in a process of their own. RunbookWrong."""
+    process = RuleProcess()
+    try:
+        return load(root, process)
+    finally:
+        process.close()  # it is started again when a rule has something to conclude
+
+
+class _TooLate(RuleFailed):
+    """It did not end."""
+
+
+class RuleProcess:
+    """One child at most: started when it is needed, and again when it has died."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._resting: dict[bytes, float] = {}
+
+    @property
+    def pid(self) -> int | None:
+        """The child's id; None when there is none."""
+        return self._process.pid if self._process else None
+
+    def describe(self, name: str, source: bytes) -> Mapping[str, Any]:
+        """RuleFailed."""
+        reply = self._ask(name, source, None, _TO_DESCRIBE)
+        described = reply.get("description")
+        if not isinstance(described, Mapping):
+            raise RuleFailed("did not describe itself")
+        return described
+
+    def conclude(self, name: str, source: bytes, case: Case) -> Iterable[Finding]:
+        """RuleFailed; also for a while after it did not end in time."""
+        if time.monotonic() < self._resting.get(source, 0):
+            raise RuleFailed(f"did not end within {TO_CONCLUDE} s a moment ago")
+        try:
+            reply = self._ask(name, source, _plain(case), TO_CONCLUDE)
+        except _TooLate:
+            self._resting[source] = time.monotonic() + _REST
+            raise
+        findings = reply.get("findings")
+        if not isinstance(findings, list) or len(findings) > FINDINGS:
+            raise RuleFailed("concluded no list of findings")
+        try:
+            return [typed(Finding, each, f"findings[{n}]") for n, each in enumerate(findings)]
+        except ValueError as error:
+            raise RuleFailed(str(error)) from None
+
+    def close(self) -> None:
+        """End the child and all that runs in it; asked again, there is another one."""
+        with self._lock:
+            self._stop()
+
+    def __del__(self) -> None:
+        """Rules that nobody knows any more leave no process behind."""
+        self.close()
+
+    def _ask(
+        self, name: str, source: bytes, case: Mapping[str, Any] | None, seconds: int
+    ) -> dict[str, Any]:
+        request = json.dumps({"name": name, "case": case}).encode()
+        # What ended without a word may have ended with the child: a rule is pure, so once more.
+        for _ in range(2):
+            said = self._run(source, request, seconds)
+            if said.strip():
+                break
+        if not said.strip():
+            raise RuleFailed("left the process")
+        reply = _read(said)
+        if "failed" in reply:
+            raise RuleFailed(str(reply["failed"]))
+        return reply
+
+    def _run(self, source: bytes, request: bytes, seconds: int) -> bytes:
+        """What one run said; nothing, or a blank, when it ended before. RuleFailed."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                child = self._hand_over(theirs, seconds, source)
+            said = bytearray()
+            deadline = time.monotonic() + seconds
+            try:
+                ours.settimeout(seconds)
+                ours.sendall(request)
+                ours.shutdown(socket.SHUT_WR)
+                while part := _receive(ours, deadline):
+                    said += part
+                    if len(said) > _MOST_BYTES:
+                        raise RuleFailed(f"said more than {_MOST_BYTES >> 20} MB")
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            except TimeoutError:
+                if said:
+                    raise _TooLate(f"did not end within {seconds} s") from None
+                child.kill()  # it did not even begin, so no rule is to blame; the next is another
+                raise RuleFailed(_NOWHERE) from None
+            return bytes(said)
+
+    def _hand_over(
+        self, theirs: socket.socket, seconds: int, source: bytes
+    ) -> subprocess.Popen[bytes]:
+        """The child that has it."""
+        with self._lock:
+            for _ in range(2):
+                try:
+                    if self._control is None:
+                        self._start()
+                    assert self._control is not None and self._process is not None
+                    head = HEAD.pack(seconds, len(source))
+                    socket.send_fds(self._control, [head], [theirs.fileno()])
+                    self._control.sendall(source)
+                    return self._process
+                except (BrokenPipeError, ConnectionResetError, TimeoutError):
+                    self._stop()
+        raise RuleFailed(_NOWHERE)
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-X", "utf8", "-c", _START, _ROOT],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=dict[str, str](),
+                start_new_session=True,
+            )
+        self._control.settimeout(_TO_START)
+        self._control.recv(1)
+        self._control.settimeout(TO_CONCLUDE)
+
+    def _stop(self) -> None:
+        if self._control is not None and self._process is not None:
+            self._control.close()  # its end is the child's sign to end, with its forks
+            try:
+                self._process.wait(TO_CONCLUDE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._control = self._process = None
+
+
+def _receive(ours: socket.socket, deadline: float) -> bytes:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    ours.settimeout(left)
+    return ours.recv(1 << 16)
+
+
+def _read(said: bytes) -> dict[str, Any]:
+    """A JSON object: whatever else it says is not from us."""
+    try:
+        reply = json.loads(said)
+    except (ValueError, RecursionError):
+        reply = None
+    if not isinstance(reply, dict):
+        raise RuleFailed("said what is no JSON")
+    return reply
+
+
+def _plain(case: Case) -> dict[str, Any]:
+    return {
+        "alert": case.alert.to_json(),
+        "parameters": dict(case.parameters),
+        "at": case.at.isoformat(),
+        "answers": {name: answer.to_json() for name, answer in case.answers.items()},
+    }
