@@ -180,7 +180,6 @@ def _limit(what: int, most: int) -> None:
 
 def _give_up(seconds: int) -> None:
     """What the system itself keeps from a rule: no file, socket or process can be made."""
-    os.nice(5)
     signal.alarm(seconds + 1)  # both this and the next are for a run whose child was killed
     _limit(resource.RLIMIT_CPU, seconds + 1)
     _limit(resource.RLIMIT_CORE, 0)
