@@ -212,6 +212,7 @@ class House:
         self.services = replace(self.services, settings=settings, catalogue=catalogue)
 
     def promote(self, rule: LoadedRule, autonomy: str = "act") -> None:
+        """The row alone, also of rules for people only: a trail begins with what a test does."""
         with self.services.store.transaction() as tx:
             tx.run(
                 "promote", rule=rule.name, checksum=rule.checksum, autonomy=autonomy, actor="test"

@@ -14,7 +14,7 @@ from responder.app import build
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
 from responder.pipeline.services import Services
-from responder.runbook.loader import RunbookWrong
+from responder.runbook.loader import LoadedRule, RunbookWrong
 from responder.settings import SettingsWrong, load
 from responder.store import Store, StoreAway
 from responder.store.migrations import DatabaseAway, MigrationRefused, pending, why_away
@@ -104,6 +104,14 @@ def store_of(settings: Settings) -> Iterator[Store]:
         raise Refusal(f"{away}; is it running?") from None
     finally:
         store.close()
+
+
+def rule_of(services: Services, name: str) -> LoadedRule:
+    """The loaded rule of this name."""
+    rule = services.catalogue.rules.get(name)
+    if rule is None:
+        raise Refusal(f"there is no rule {name}; there are {', '.join(services.catalogue.rules)}")
+    return rule
 
 
 def seen(text: str) -> str:

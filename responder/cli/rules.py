@@ -17,13 +17,16 @@ from responder.cli.common import (
     print_json,
     print_table,
     read_settings,
+    rule_of,
     seen,
     services_of,
 )
+from responder.cli.promote import agreement_lines, promote
 from responder.domain.shipped import shipped
 from responder.pipeline.accept import UnknownSource, parse_only
 from responder.pipeline.explain import describe_rule
 from responder.pipeline.explain import explain as explain_notice
+from responder.pipeline.promotion import agreement
 from responder.runbook.elements import Homes, homeless, read_runbook
 from responder.runbook.loader import RunbookWrong
 from responder.runbook.page import page
@@ -61,13 +64,13 @@ def list_rules(config: Path, as_json: bool) -> None:
 def show_rule(name: str, config: Path, as_json: bool) -> None:
     """One rule: its text, questions, options and statements."""
     with services_of(config) as services:
-        rule = services.catalogue.rules.get(name)
-        if rule is None:
-            known = ", ".join(services.catalogue.rules)
-            raise Refusal(f"there is no rule {name}; there are {known}")
+        rule = rule_of(services, name)
         with services.store.transaction() as tx:
-            promotions = tx.all("promotions")
-        described = describe_rule(services, rule, promotions, whole=True)
+            promotions, agreed = tx.all("promotions"), agreement(tx, rule)
+        described = {
+            **describe_rule(services, rule, promotions, whole=True),
+            "agreement": agreed,
+        }
     if as_json:
         print_json(described)
         return
@@ -82,6 +85,13 @@ def show_rule(name: str, config: Path, as_json: bool) -> None:
     for option in described["options"]:
         how = "by itself" if option["automatic"] else "for a person"
         click.echo(f"  {option['name']} ({how}): {option['title']}")
+    if described["automatic"]:
+        click.echo()
+        for line in agreement_lines(described["agreement"]):
+            click.echo(line)
+
+
+rules.add_command(promote)
 
 
 @rules.command("lint")

@@ -16,6 +16,7 @@ from responder.pipeline.diagnose import UNASKABLE
 from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.notify import page, tell
 from responder.pipeline.plan import plan
+from responder.pipeline.promotion import ceiling_of
 from responder.pipeline.services import Services, move, record
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Finding
@@ -119,8 +120,7 @@ def notice_failover(services: Services, tx: Transaction) -> None:
 
 
 def _autonomy(services: Services, incident: Incident, promoted: str | None) -> Autonomy:
-    own = services.settings.rules.get(incident.rule or "")
-    ceiling = own.autonomy if own and own.autonomy else services.settings.autonomy
+    ceiling = ceiling_of(services, incident.rule or "")
     return Autonomy(promoted or Autonomy.PROPOSE).capped(ceiling)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from responder.domain.alert import Echo, Malformed, Notice
 from responder.domain.decision import Autonomy
+from responder.pipeline.promotion import ceiling_of
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
@@ -51,8 +52,7 @@ def describe_rule(
         ),
         None,
     )
-    own = services.settings.rules.get(rule.name)
-    ceiling = own.autonomy if own and own.autonomy else services.settings.autonomy
+    ceiling = ceiling_of(services, rule.name)
     described: dict[str, Any] = {
         "name": rule.name,
         "severity": rule.severity,
@@ -65,7 +65,7 @@ def describe_rule(
         "ceiling": ceiling,
         "promoted_by": promoted and promoted["actor"],
         "promoted_at": promoted and iso(promoted["at"]),
-        "automatic": [option.name for option in rule.rule.options if option.automatic],
+        "automatic": list(rule.automatic),
     }
     if whole:
         described["text"] = rule.text

@@ -280,6 +280,7 @@ def _pass(gate: Mapping[str, Any]) -> None:
         SENTENCES[Reason.STOPPED]: automatic and not gate["enabled"],
         SENTENCES[Reason.SEVERITY_UNREADABLE]: automatic and gate["severity_unreadable"],
         SENTENCES[Reason.TARGET_ON_FIRE]: automatic and gate["target_on_fire"],
+        SENTENCES[Reason.AUTONOMY]: automatic and not gate["promoted"],
     }
     for objection, holds in objections.items():
         if holds:

@@ -86,11 +86,12 @@ def _objection(option: Option, facts: Facts) -> Reason | None:
         Reason.NOT_AUTOMATIC: not option.automatic,
         Reason.TARGET_ON_FIRE: facts.target_on_fire,
         Reason.STOPPED: facts.stopped,
-        Reason.AUTONOMY: facts.autonomy != Autonomy.ACT,
         Reason.WINDOW: facts.window,
         Reason.BREAKER: facts.breaker,
         Reason.COOLDOWN: cooled is not None and facts.at < cooled,
         Reason.LIMIT: facts.limit_reached,
+        # The last one, so that it says that only the promotion was missing.
+        Reason.AUTONOMY: facts.autonomy != Autonomy.ACT,
     }
     return next((reason for reason, holds in objections.items() if holds), None)
 

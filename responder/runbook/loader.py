@@ -55,6 +55,11 @@ class LoadedRule:
         return {option.name: option for option in self.rule.options}
 
     @property
+    def automatic(self) -> tuple[str, ...]:
+        """The options that it may run by itself, once it is promoted."""
+        return tuple(option.name for option in self.rule.options if option.automatic)
+
+    @property
     def diagnostics(self) -> Sequence[Diagnostic]:
         return self.rule.diagnostics
 

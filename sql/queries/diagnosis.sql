@@ -64,21 +64,12 @@ SELECT
 
 -- name: insert_decision
 -- The decision, with all that it stands on.
-INSERT INTO decision (id, incident_id, at, attempt, action, reason, sentence, finding, option, parameters,
-                      findings, facts)
-VALUES (%(id)s, %(incident_id)s, %(now)s, %(attempt)s, %(action)s, %(reason)s, %(sentence)s, %(finding)s,
-        %(option)s, %(parameters)s, %(findings)s, %(facts)s);
+INSERT INTO decision (id, incident_id, rule_checksum, at, attempt, action, reason, sentence, finding, option,
+                      parameters, findings, facts)
+SELECT %(id)s, i.id, i.rule_checksum, %(now)s, %(attempt)s, %(action)s, %(reason)s, %(sentence)s, %(finding)s,
+       %(option)s, %(parameters)s, %(findings)s, %(facts)s
+FROM incident i WHERE i.id = %(incident_id)s;
 
 -- name: decision
 -- One decision.
 SELECT * FROM decision WHERE id = %(id)s;
-
--- name: promote
--- This version of the rule may go so far by itself.
-INSERT INTO promotion (rule, checksum, autonomy, actor, at)
-VALUES (%(rule)s, %(checksum)s, %(autonomy)s, %(actor)s, %(now)s)
-ON CONFLICT (rule, checksum) DO UPDATE SET autonomy = EXCLUDED.autonomy, actor = EXCLUDED.actor, at = EXCLUDED.at;
-
--- name: promotions
--- How far each version of each rule may go.
-SELECT rule, checksum, autonomy, actor, at FROM promotion;

@@ -1,5 +1,5 @@
 -- name: lock_rule
--- Fixes of one rule are counted one after the other.
+-- Fixes of one rule are counted, and its versions promoted, one after the other.
 INSERT INTO rule_lock (rule) VALUES (%(rule)s) ON CONFLICT (rule) DO UPDATE SET rule = EXCLUDED.rule;
 
 -- name: fixes_this_hour
@@ -43,6 +43,8 @@ SELECT a.enabled, coalesce(a.failed_over_at > i.opened_at, false) AS our_failove
        f.actor_kind,
        EXISTS (SELECT FROM incident o WHERE o.target = f.target AND o.stage <> 'done' AND o.id <> i.id
                AND o.status <> 'resolved' AND o.severity IN ('P0', 'P1')) AS target_on_fire,
+       EXISTS (SELECT FROM promotion p WHERE p.rule = f.rule AND p.checksum = f.rule_checksum
+               AND p.autonomy = 'act') AS promoted,
        EXISTS (SELECT FROM delivery d WHERE d.triaged_at IS NULL AND d.page_due_at IS NOT NULL) AS page_untriaged
 FROM fix f, incident i, autofix a
 WHERE f.id = %(id)s AND i.id = f.incident_id

@@ -258,7 +258,14 @@ def taken_over(house: House) -> None:
     house.sql("UPDATE incident SET attempt = attempt + 1")
 
 
-@pytest.mark.parametrize("event", [raised, on_fire, page_untriaged, stopped, resolved, taken_over])
+def taken_back(house: House) -> None:
+    house.promote(house.services.catalogue.rules["thing"], "propose")
+
+
+EVENTS = [raised, on_fire, page_untriaged, stopped, resolved, taken_over, taken_back]
+
+
+@pytest.mark.parametrize("event", EVENTS)
 def test_the_last_gate(start: Callable[..., House], event: Callable[[House], None]) -> None:
     """Whatever happens between the intent and the decision, the target is rolled back."""
     house = start(statements={"mend_before": SLOWLY})

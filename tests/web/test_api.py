@@ -491,7 +491,7 @@ def test_explain_says_what_is_wrong(
     is_problem(answer, status, reason)
 
 
-def test_rules(client: FlaskClient, tokens: Tokens) -> None:
+def test_rules(client: FlaskClient, tokens: Tokens, busy: House) -> None:
     listed = client.get("/v1/rules", headers=tokens["viewer"]).get_json()
     by_name = {item["name"]: item for item in listed["items"]}
     assert listed["next"] is None
@@ -506,6 +506,8 @@ def test_rules(client: FlaskClient, tokens: Tokens) -> None:
     assert "Symptoms:" in whole["text"]
     assert {part["name"] for part in whole["diagnostics"]} <= set(whole["statements"])
     assert whole["options"][0]["name"] == "retry_failed"
+    told = whole["agreement"]["this_version"]
+    assert (told["would_have_acted"], told["acted"], told["acted_held"]) == (0, 1, 1)
 
 
 # Metrics

@@ -14,8 +14,7 @@ from tempfile import TemporaryDirectory
 
 import requests
 
-from responder import __version__
-from responder.app import load_catalogue
+from responder.app import build
 from responder.cli.demo.children import Child
 from responder.cli.demo.databases import make_database, make_shop
 from responder.cli.demo.senders import Sender, make_senders
@@ -27,7 +26,7 @@ from responder.domain.decision import Autonomy
 from responder.domain.ids import new_id
 from responder.domain.settings import Settings
 from responder.embedded import LocalPostgres
-from responder.store import Store
+from responder.pipeline.promotion import promote
 from responder.store.migrations import migrate
 from responder.web.tokens import TokenKeys
 
@@ -130,21 +129,12 @@ def _open_shops(stack: ExitStack, server: LocalPostgres, kept: SecretFiles) -> d
 
 def _promote(settings: Settings) -> None:
     """The rules as they are loaded now may act; edited ones would only propose again."""
-    store = Store(settings.database.value(), 1, __version__)
-    store.open()
-    actor = Actor(ActorKind.PERSON, "demo")
-    with store.transaction() as tx:
-        for rule in load_catalogue(settings).rules.values():
-            tx.run(
-                "promote",
-                rule=rule.name,
-                checksum=rule.checksum,
-                autonomy=Autonomy.ACT,
-                actor=actor.name,
-            )
-            subject = f"rule {rule.name}"
-            tx.record("promotion", actor, subject, after=Autonomy.ACT, checksum=rule.checksum)
-    store.close()
+    services = build(settings, pool_size=1)
+    services.store.open()
+    for rule in services.catalogue.rules.values():
+        if rule.automatic:
+            promote(services, rule, Autonomy.ACT, Actor(ActorKind.PERSON, "demo"))
+    services.store.close()
 
 
 def _tokens(settings: Settings, kept: SecretFiles) -> dict[str, str]:

@@ -6,11 +6,13 @@ from marshmallow import fields
 from responder.domain.decision import Autonomy
 from responder.domain.severity import Severity
 from responder.pipeline.explain import describe_rule
+from responder.pipeline.promotion import Did, agreement
 from responder.web.api import lists
 from responder.web.api.endpoints import Endpoints, services
 from responder.web.api.schemas import (
     Answer,
     anything_by_name,
+    integer,
     listed,
     moment,
     string,
@@ -39,11 +41,48 @@ class Rule(Answer):
     automatic = strings()
 
 
+class AgreementCounts(Answer):
+    """In how many incidents; the first is the sum of the next five."""
+
+    would_have_acted = integer(told="Only the missing promotion kept it from acting.")
+    same = integer(told="A person ran what it proposed.")
+    other = integer(told="A person ran another option.")
+    by_hand = integer(told="A person ended it without an option.")
+    went_away = integer(told="Its sender, or quiet, ended it.")
+    open = integer()
+    same_held = integer(told="Of `same`: the cause was gone afterwards.")
+    acted = integer(told="Fixes that it made by itself.")
+    acted_held = integer()
+    acted_failed = integer()
+
+
+class Difference(Answer):
+    """An incident in which people did something else."""
+
+    incident = fields.UUID(required=True)
+    title = string()
+    at = moment()
+    proposed = string()
+    did = string(null=True)
+    what = string(of=Did)
+
+
+class Agreement(Answer):
+    """What it would have done by itself, and what people did then."""
+
+    since = moment()
+    checksum = string()
+    this_version = fields.Nested(AgreementCounts, required=True)
+    other_versions = fields.Nested(AgreementCounts, required=True)
+    differently = fields.List(fields.Nested(Difference), required=True)
+
+
 class WholeRule(Rule):
     text = string()
     diagnostics = fields.List(anything_by_name(), required=True)
     options = fields.List(anything_by_name(), required=True)
     statements = strings_by_name()
+    agreement = fields.Nested(Agreement, required=True)
 
 
 @endpoints.get("/rules", role="viewer", answers={200: listed(Rule)})
@@ -62,5 +101,6 @@ def rule(name: str) -> Response:
     if found is None:
         raise Problem(404, "not_found", "there is no such rule")
     with services().store.transaction() as tx:
-        promotions = tx.all("promotions")
-    return jsonify(describe_rule(services(), found, promotions, whole=True))
+        promotions, agreed = tx.all("promotions"), agreement(tx, found)
+    described = describe_rule(services(), found, promotions, whole=True)
+    return jsonify({**described, "agreement": agreed})

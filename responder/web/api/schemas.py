@@ -63,6 +63,11 @@ def string(of: Iterable[str] | None = None, null: bool = False, told: str = "") 
     )
 
 
+def integer(told: str = "") -> fields.Integer:
+    """A whole number that is always there."""
+    return fields.Integer(required=True, metadata={"description": told} if told else {})
+
+
 def moment(null: bool = False) -> fields.DateTime:
     """A time in ISO 8601."""
     return fields.DateTime(required=True, allow_none=null)
