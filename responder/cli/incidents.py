@@ -23,6 +23,7 @@ from responder.pipeline.document import document, summary
 from responder.pipeline.people import LONGEST_NOTE, acknowledge, note
 from responder.pipeline.services import iso
 from responder.receivers.brief import escalated_of
+from responder.receivers.brief.approval import approvals_of
 from responder.store.incidents import incident_from_row
 
 
@@ -110,6 +111,7 @@ def _print_document(found: dict[str, Any]) -> None:
         decision = found["decision"]
         told = (f"{decision['action']} ({decision['reason']})", decision["sentence"])
         _print_part("Decision", told)
+    _print_part("Waits for a second person", approvals_of(found))
     _print_part("Escalation", filter(None, [escalated_of(found)]))
     _print_part("Fix", map(_told_fix, found["fixes"]))
     _print_part("Notes", (f"{each['actor']}: {each['text']}" for each in found["notes"]))

@@ -2,24 +2,28 @@
 
 Who asks decides, so neither severity nor the switch, cool-downs, breakers, limits and windows stand
 in the way, but for options that are only for windows. What must hold is that they know what they
-decide about.
+decide about, and that two of them do where an option is dangerous.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from responder.domain.actor import Actor, may
 from responder.domain.incident import Incident, IncidentStatus, Stage
+from responder.domain.notification import Happening
 from responder.pipeline import climbing
+from responder.pipeline.approval import Subject, approve_first, approve_second, waiting
 from responder.pipeline.decide import notice_failover
 from responder.pipeline.document import NO_CLAIMS
 from responder.pipeline.fix import change_of, intend
 from responder.pipeline.maintenance import NO_WINDOW, window_allows
+from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, record
 from responder.pipeline.walking import enqueue_walk, nudge
 from responder.runbook.loader import LoadedRule
@@ -27,6 +31,8 @@ from responder.runbook.rule import Option
 from responder.store import Refused, Transaction
 from responder.store.incidents import incident_from_row, lock_incident
 
+#: What was proposed longer ago is diagnosed anew first: the target may have changed.
+PROPOSAL_HOLDS = timedelta(hours=24)
 #: Stages at which an incident rests with nothing of a fix open.
 _AT_REST = (Stage.DIAGNOSE, Stage.WATCH)
 #: What a person compares when somebody decided anew while they were looking.
@@ -53,8 +59,8 @@ class NotBegun(Exception):
         self.objection, self.more = objection, more
 
 
-class _Edited(Exception):
-    """The rule is not the one whose diagnosis the person saw."""
+class _Outdated(Exception):
+    """What the person saw is no base for a fix any more."""
 
 
 @dataclass(frozen=True)
@@ -79,32 +85,59 @@ class Asked:
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest()
 
 
-def ask(services: Services, asked: Asked, actor: Actor, role: str) -> tuple[UUID, bool]:
-    """The fix that a walk carries out now, and whether it was asked for before. NotBegun."""
+class Begun(NamedTuple):
+    """fix: a walk carries it out now; None: the `approval` waits for a second person.
+
+    again: the same request gave it before.
+    """
+
+    fix: UUID | None
+    approval: Mapping[str, Any] | None = None
+    again: bool = False
+
+
+def ask(services: Services, asked: Asked, actor: Actor, role: str) -> Begun:
+    """What comes of it; a dangerous option waits for a second person. NotBegun."""
     try:
         with services.store.transaction() as tx:
-            known = _known(tx, asked, actor)
-            if known is not None:
-                return known, True
-            fix_id = _begin(services, tx, asked, actor, role)
-            if asked.key is not None:
-                remembered = {"key": asked.key, "request": asked.digest, "fix_id": fix_id}
-                tx.run("remember_request", caller=actor.name, **remembered)
-    except _Edited:
-        with services.store.transaction() as tx:
-            nudge(tx, lock_incident(tx, asked.incident))
-        raise NotBegun(
-            Objection.NOT_POSSIBLE, "the rule was edited since the diagnosis; it diagnoses anew now"
-        ) from None
+            begun = _ask(services, tx, asked, actor, role)
     except Refused as refused:
         if refused.constraint != "fix_one_per_key":
             raise
         raise NotBegun(Objection.CONFLICT, "another fix of the same key is open") from None
-    return fix_id, False
+    if isinstance(begun, _Outdated):
+        detail = f"{begun}; it diagnoses anew now, so look at what it finds and ask again"
+        raise NotBegun(Objection.NOT_POSSIBLE, detail)
+    return begun
 
 
-def _known(tx: Transaction, asked: Asked, actor: Actor) -> UUID | None:
-    """The fix of an earlier request with this key; whoever asks at the same time waits here."""
+def _ask(
+    services: Services, tx: Transaction, asked: Asked, actor: Actor, role: str
+) -> Begun | _Outdated:
+    known = _known(tx, asked, actor)
+    if known is not None:
+        return known
+    try:
+        begun = _begin(services, tx, asked, actor, role)
+    except _Outdated as outdated:  # before anything was written
+        incident = lock_incident(tx, asked.incident)
+        record(tx, incident, "decision", actor, after="outdated", why=str(outdated))
+        nudge(tx, incident)
+        return outdated
+    if asked.key is not None:
+        tx.run(
+            "remember_request",
+            caller=actor.name,
+            key=asked.key,
+            request=asked.digest,
+            fix_id=begun.fix,
+            approval_id=begun.approval and begun.approval["id"],
+        )
+    return begun
+
+
+def _known(tx: Transaction, asked: Asked, actor: Actor) -> Begun | None:
+    """What an earlier request with this key gave; whoever asks at the same time waits here."""
     if asked.key is None:
         return None
     tx.one("lock_request", caller=actor.name, key=asked.key)
@@ -113,11 +146,12 @@ def _known(tx: Transaction, asked: Asked, actor: Actor) -> UUID | None:
         return None
     if known["request"] != asked.digest:
         raise NotBegun(Objection.KEY_REUSED, "another request was made with this Idempotency-Key")
-    fix_id: UUID = known["fix_id"]
-    return fix_id
+    if known["fix_id"] is not None:
+        return Begun(known["fix_id"], again=True)
+    return Begun(None, tx.one("approval", id=known["approval_id"]), again=True)
 
 
-def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role: str) -> UUID:
+def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role: str) -> Begun:
     row = tx.maybe("lock_incident", id=asked.incident)
     if row is None:
         raise NotBegun(Objection.NOT_FOUND, "there is no such incident")
@@ -126,19 +160,41 @@ def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role
     rule, option = _option(services, tx, incident, asked, role)
     _look(tx, incident, asked)
     if rule.checksum != incident.rule_checksum:
-        raise _Edited
+        raise _Outdated("the rule was edited since the diagnosis")
     parameters = _parameters(rule, option, incident, row["findings"], asked.parameters)
+    first = None
+    if option.dangerous and not asked.dry_run:
+        first = _first_of_two(services, tx, incident, asked, actor)
+        if first["actor"] == actor.name:  # who approves twice is still one person
+            return Begun(None, first)
     fix_id = services.new_id()
     change = change_of(incident, services, rule, option, parameters)
     attempt = incident.attempt + 1  # of the walk that is enqueued here, and of no later one
     intend(tx, incident, fix_id, rule, option, change, attempt, actor, asked.dry_run)
+    if first is not None:
+        approve_second(tx, incident, first, actor, fix_id)
     if incident.stage == Stage.DIAGNOSE:
         tx.run("drop_timer", id=incident.id, whats=("look_again",))
     started = incident_from_row(tx.one("start_walk", id=incident.id, stage=Stage.FIX))
     told = {} if asked.dry_run else climbing.heard_of(services, tx, incident)
     record(tx, started, "stage", actor, before=incident.stage, after=started.stage, **told)
     enqueue_walk(tx, started)
-    return fix_id
+    return Begun(fix_id)
+
+
+def _first_of_two(
+    services: Services, tx: Transaction, incident: Incident, asked: Asked, actor: Actor
+) -> Mapping[str, Any]:
+    """The approval that waits for a second person: somebody else's, or their own from now on."""
+    if asked.seen is None:
+        detail = "it is dangerous, and there is no decision that two people could look at"
+        raise NotBegun(Objection.NOT_POSSIBLE, detail)
+    subject = Subject(incident.id, asked.option, asked.parameters, asked.seen)
+    first = waiting(tx, subject)
+    if first is None:
+        first = approve_first(services, tx, incident, subject, actor)
+        tell(services, tx, incident, Happening.UPDATED)
+    return first
 
 
 def _option(
@@ -156,9 +212,6 @@ def _option(
     objections = {
         f"it is a command for a person to run: {option.run}": option.run,
         "what runs outside of a transaction cannot be run from here yet": not option.transactional,
-        "it is dangerous and two people must approve it, which cannot be done from here yet": (
-            option.dangerous and not asked.dry_run
-        ),
         "it reaches outside of its transaction, so it cannot be tried": (
             option.outside and asked.dry_run
         ),
@@ -187,6 +240,9 @@ def _look(tx: Transaction, incident: Incident, asked: Asked) -> None:
     if other is not None:
         detail = "another fix of the same key is open"
         raise NotBegun(Objection.CONFLICT, detail, fix=str(other["id"]))
+    decision = tx.maybe("decision", id=incident.decision_id)
+    if decision is not None and decision["at"] <= tx.now - PROPOSAL_HOLDS:
+        raise _Outdated("the proposal is older than 24 hours")
 
 
 def _difference(tx: Transaction, incident: Incident, seen: UUID | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from uuid import UUID
 from responder.domain.alert import Alert
 from responder.domain.incident import Incident, dedup_key
 from responder.domain.settings import Target
+from responder.pipeline.approval import waiting_approvals
 from responder.pipeline.maintenance import NO_WINDOW, maintenance_around, window_allows
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Identity
@@ -44,6 +45,7 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
         ],
         "decision": decision and _decision(decision),
         "fixes": [told_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
+        "approvals": waiting_approvals(tx, incident),
         "options": _now(
             tx,
             incident,
@@ -85,6 +87,7 @@ def bare_document(services: Services, alert: Alert, identity: Identity, at: str)
         "findings": [],
         "decision": None,
         "fixes": [],
+        "approvals": [],
         "options": [],
         "escalation": {"level": 1, "next_at": None, "contacts": [], "sentence": ""},
         "maintenance": None,
@@ -201,6 +204,7 @@ def _options(
             "caution": rule.options[name].caution,
             "asks": dict(rule.options[name].asks),
             "role": rule.options[name].role,
+            "dangerous": rule.options[name].dangerous,
             "run": rule.options[name].run,
             "allowed": name == chosen,
             "why_not": None if name == chosen else _why_not(name, offered, decision, nobody),

@@ -1,7 +1,26 @@
--- Promotions by people, with what they can know before.
+-- Promotions by people, with what they can know before; options that two people approve.
 
 -- The version of the rule that decided; null: decided by the release before this one.
 ALTER TABLE decision ADD COLUMN rule_checksum text;
 
 -- What a rule would have done by itself, over the months.
 CREATE INDEX decision_would_have_acted ON decision (at) WHERE reason = 'autonomy';
+
+-- One of two people has approved a dangerous option.
+CREATE TABLE approval (
+    id           uuid        PRIMARY KEY,
+    incident_id  uuid        NOT NULL REFERENCES incident,
+    option       text        NOT NULL,
+    parameters   jsonb       NOT NULL,             -- what they answered to what it asks
+    seen         uuid        NOT NULL REFERENCES decision,
+    actor        text        NOT NULL,
+    at           timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    fix_id       uuid        REFERENCES fix        -- what came of it, with the second person
+);
+CREATE INDEX approval_incident ON approval (incident_id, at);
+
+-- The same request gives the same approval, too; the release before this one asks no two people.
+ALTER TABLE idempotency_key
+    ALTER COLUMN fix_id DROP NOT NULL,
+    ADD COLUMN approval_id uuid REFERENCES approval;

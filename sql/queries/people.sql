@@ -13,16 +13,18 @@ SELECT at, actor, body FROM note WHERE incident_id = %(id)s ORDER BY at, id;
 SELECT pg_advisory_xact_lock(hashtextextended('responder:request:' || %(key)s || ' of ' || %(caller)s, 0));
 
 -- name: known_request
--- What this caller asked for under this key within a day, and the fix that it gave.
-SELECT request, fix_id FROM idempotency_key
-WHERE caller = %(caller)s AND key = %(key)s AND at > %(now)s - interval '1 day';
+-- What this caller asked for under this key within a day, and the fix that it gave: at once, or
+-- with a second person.
+SELECT k.request, k.approval_id, coalesce(k.fix_id, a.fix_id) AS fix_id
+FROM idempotency_key k LEFT JOIN approval a ON a.id = k.approval_id
+WHERE k.caller = %(caller)s AND k.key = %(key)s AND k.at > %(now)s - interval '1 day';
 
 -- name: remember_request
--- The same request gives the same fix for a day.
-INSERT INTO idempotency_key (caller, key, request, fix_id, at)
-VALUES (%(caller)s, %(key)s, %(request)s, %(fix_id)s, %(now)s)
+-- The same request gives the same fix, or the same approval, for a day.
+INSERT INTO idempotency_key (caller, key, request, fix_id, approval_id, at)
+VALUES (%(caller)s, %(key)s, %(request)s, %(fix_id)s, %(approval_id)s, %(now)s)
 ON CONFLICT (caller, key) DO UPDATE
-SET request = EXCLUDED.request, fix_id = EXCLUDED.fix_id, at = EXCLUDED.at;
+SET request = EXCLUDED.request, fix_id = EXCLUDED.fix_id, approval_id = EXCLUDED.approval_id, at = EXCLUDED.at;
 
 -- name: insert_token
 -- A token that was issued; its text is kept nowhere.

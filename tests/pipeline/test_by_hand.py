@@ -15,7 +15,7 @@ from responder.domain.actor import Actor, ActorKind
 from responder.domain.ids import new_id
 from responder.domain.incident import Stage
 from responder.pipeline import STAGES, walk
-from responder.pipeline.by_hand import Asked, NotBegun, Objection, ask
+from responder.pipeline.by_hand import Asked, Begun, NotBegun, Objection, ask
 from responder.pipeline.people import close
 from responder.runbook.catalogue import Catalogue
 from responder.store.incidents import incident_from_row
@@ -43,7 +43,9 @@ def asked(house: House, **changes: Any) -> Asked:
 
 
 def ask_for(house: House, actor: Actor = ANN, role: str = "operator", **changes: Any) -> UUID:
-    return ask(house.services, asked(house, **changes), actor, role)[0]
+    fix_id = ask(house.services, asked(house, **changes), actor, role).fix
+    assert fix_id is not None
+    return fix_id
 
 
 def refused(house: House, role: str = "operator", **changes: Any) -> NotBegun:
@@ -143,7 +145,7 @@ def test_what_holds_the_responder_back_does_not_hold_a_person(
     house = proposed(start)
     wanted = asked(house)
     event(house)
-    fix_id, _ = ask(house.services, wanted, ANN, "operator")
+    fix_id = ask(house.services, wanted, ANN, "operator").fix
     house.run_walks()
     (status,) = house.sql("SELECT status FROM fix WHERE id = %s", fix_id)
     assert (status["status"], house.shop.rows(BAD)) == ("committed", [])
@@ -469,13 +471,13 @@ def test_a_walk_that_was_started_twice_makes_it_once(start: Start) -> None:
 def test_of_two_who_ask_at_once_one_is_told_to_wait(start: Start) -> None:
     house = proposed(start)
     wanted = asked(house)
-    got: list[UUID | Objection] = []
+    got: list[UUID | Objection | None] = []
     barrier = threading.Barrier(4)
 
     def press(actor: Actor) -> None:
         barrier.wait()
         try:
-            got.append(ask(house.services, wanted, actor, "operator")[0])
+            got.append(ask(house.services, wanted, actor, "operator").fix)
         except NotBegun as not_begun:
             got.append(not_begun.objection)
 
@@ -608,7 +610,6 @@ def with_options(start: Start) -> House:
         ({"option": "nobody"}, "not_possible", "the runbook offers mend, restart"),
         ({"option": "restart"}, "not_possible", "systemctl restart thing"),
         ({"option": "grant"}, "forbidden", "needs the role admin"),
-        ({"option": "drop"}, "not_possible", "two people"),
         ({"option": "vacuum"}, "not_possible", "outside of a transaction"),
         ({"option": "call", "dry_run": True}, "not_possible", "cannot be tried"),
         ({}, "wrong_parameters", "asks for other parameters"),
@@ -690,6 +691,7 @@ def test_a_rule_that_was_edited_diagnoses_anew_first(start: Start, tmp_path: Pat
     with pytest.raises(NotBegun, match="the rule was edited"):
         ask_for(house)
     assert (fixes(house), house.incident().stage) == ([], Stage.DIAGNOSE)
+    assert by_ann(house) == [("decision", None, "outdated")]
     house.settle()
     ask_for(house)
     house.settle()
@@ -729,10 +731,10 @@ def test_the_same_request_under_a_key_gives_the_same_fix(start: Start) -> None:
     house = proposed(start)
     wanted = asked(house, key="k1")
     first = ask(house.services, wanted, ANN, "operator")
-    assert ask(house.services, wanted, ANN, "operator") == (first[0], True)
+    assert ask(house.services, wanted, ANN, "operator") == Begun(first.fix, again=True)
     house.settle()
-    assert ask(house.services, wanted, ANN, "operator") == (first[0], True)
-    assert (first[1], len(fixes(house))) == (False, 1)
+    assert ask(house.services, wanted, ANN, "operator") == Begun(first.fix, again=True)
+    assert (first.again, len(fixes(house))) == (False, 1)
 
 
 def test_another_request_under_a_key_is_refused(start: Start) -> None:
@@ -750,6 +752,9 @@ def test_a_key_is_forgotten_after_a_day(start: Start) -> None:
     house.settle()
     house.later(timedelta(hours=25))
     house.settle()
+    with pytest.raises(NotBegun, match="older than 24 hours"):
+        ask_for(house, key="k1", dry_run=True)
+    house.settle()
     assert ask_for(house, key="k1", dry_run=True) != first
     assert len(house.sql("SELECT key FROM idempotency_key")) == 1
 
@@ -766,7 +771,7 @@ def test_a_refused_request_may_be_sent_again_under_its_key(start: Start) -> None
 def test_two_presses_of_one_button_are_one_fix(start: Start) -> None:
     house = proposed(start)
     wanted = asked(house, key="k1")
-    got: list[tuple[UUID, bool]] = []
+    got: list[Begun] = []
     barrier = threading.Barrier(4)
 
     def press() -> None:
@@ -778,6 +783,6 @@ def test_two_presses_of_one_button_are_one_fix(start: Start) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({fix_id for fix_id, _ in got}) == 1
-    assert sorted(replayed for _, replayed in got) == [False, True, True, True]
+    assert len({begun.fix for begun in got}) == 1
+    assert sorted(begun.again for begun in got) == [False, True, True, True]
     assert len(fixes(house)) == 1

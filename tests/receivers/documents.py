@@ -101,6 +101,7 @@ def _option(name: str, title: str, offered: bool = True, **told: Any) -> dict[st
         "caution": "",
         "asks": {},
         "role": "operator",
+        "dangerous": False,
         "run": "",
     }
     return {"name": name, "title": title, **plain, "allowed": False, "why_not": "severity", **told}

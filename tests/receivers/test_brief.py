@@ -277,6 +277,24 @@ def test_an_offer_says_whose_role_it_needs(role: str, said: str) -> None:
     assert part(changed(P0, options=[option]), "You can") == f"1. Drop it\n{said}"
 
 
+def test_what_waits_for_a_second_person_is_told_with_its_time() -> None:
+    waits = {"option": "drop", "actor": "ann", "expires_at": after(minutes=30)}
+    answered = {**waits, "parameters": {"lot": "7\n*x*", "why": "old"}}
+    told = changed(P0, approvals=[{**waits, "parameters": {}}, answered])
+    until = f"Another person must approve the very same until {when(after(minutes=30))}."
+    assert part(told, "Waits for a second person").splitlines() == [
+        f"ann approved drop. {until}",
+        f"ann approved drop with lot = 7 *x*, why = old. {until}",
+    ]
+    assert "Waits for a second person" not in titles(changed(P0, approvals=[]))
+    assert "Waits for a second person" not in titles(told, Happening.RESOLVED)
+
+
+def test_an_offer_for_two_people_says_so() -> None:
+    option = {"name": "drop", "title": "Drop it", "offered": True, "dangerous": True}
+    assert "\nTwo people must approve it." in part(changed(P0, options=[option]), "You can")
+
+
 def test_a_failed_question_is_evidence_and_one_behind_it_is_not() -> None:
     assert part(P0, "Evidence") == (
         "Does the port answer? Failed: nothing listens on port 5432 of db.shop.example.com"

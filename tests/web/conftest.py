@@ -12,6 +12,7 @@ from responder.domain.actor import Actor, ActorKind
 from responder.domain.ids import new_id
 from responder.domain.secret import Secret
 from responder.domain.settings import Item
+from responder.pipeline.approval import Subject, approve_first
 from responder.pipeline.maintenance import Window, open_window
 from responder.pipeline.people import note
 from responder.runbook.loader import LoadedRule
@@ -64,6 +65,15 @@ def tokens(key_file: Path) -> Tokens:
     }
 
 
+def approved(house: House) -> None:
+    """One of two people says yes to something dangerous."""
+    incident = house.incident()
+    assert incident.decision_id is not None
+    subject = Subject(incident.id, "clear_queued", {}, incident.decision_id)
+    with house.services.store.transaction() as tx:
+        approve_first(house.services, tx, incident, subject, ANN)
+
+
 @pytest.fixture
 def busy(house: House) -> House:
     """A house in which every part of an incident document has something in it."""
@@ -73,6 +83,7 @@ def busy(house: House) -> House:
     house.post(alert("ShopifyQueueStuck", severity="warning"), {"labels": {}})
     house.settle()
     note(house.services, house.incident().id, ANN, "I am looking.")
+    approved(house)
     house.post(alert("DatabaseDown"), alert("Nobody"))
     house.settle()
     return house

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from responder.domain.notification import Happening, Message
-from responder.receivers.brief import digest, evidence, fixed, maintenance, summary
+from responder.receivers.brief import approval, digest, evidence, fixed, maintenance, summary
 from responder.receivers.brief.piece import Part, Piece
 from responder.receivers.brief.text import (
     command,
@@ -150,6 +150,7 @@ def _parts(happening: Happening, document: Mapping[str, Any]) -> Iterator[Part]:
     if happening == Happening.ACKNOWLEDGED:
         return
     if not over:
+        yield from approval.parts(document)
         yield from _decision(document)
         yield from _escalation(document)
         yield from evidence.parts(document)
@@ -192,6 +193,8 @@ def _offer(place: int, option: Mapping[str, Any]) -> Piece:
         said.append(f"The responder can run it for you{whom}: option {name}.")
     elif len(run) > MAX_COMMAND:
         said.append("Its command is too long to be shown here; the incident has it.")
+    if option.get("dangerous") is True and not run:
+        said.append("Two people must approve it.")
     if asks:
         said.append(f"It asks: {line(asks, MAX_SENTENCE)}")
     if caution:

@@ -26,13 +26,14 @@ class Declared(TypedDict, total=False):
 
     role: who may call it, None for everybody. query, body, headers: what is read; each is checked
     by its schema and handed to the view, in this order, before the parts of the path.
-    answers: by status; it is documented only, what the view returns leaves as it is.
+    answers: by status, of several kinds one each time; documented only, what the view returns
+    leaves as it is.
     problems: the reasons that the view itself may raise; the others follow from the rest.
     also: more of OpenAPI's operation object, merged into it; a status is a number.
     """
 
     role: Required[str | None]
-    answers: Required[Mapping[int, type[Schema]]]
+    answers: Required[Mapping[int, type[Schema] | tuple[type[Schema], ...]]]
     query: type[Schema]
     body: type[Schema]
     headers: type[Schema]
@@ -93,8 +94,8 @@ class Endpoints(Blueprint):  # type: ignore[misc]
 
     def _answering(self, path: str, view: Call, declared: Declared) -> Call:
         answers = {
-            status: described(schema, schema.__doc__ or "OK")
-            for status, schema in declared["answers"].items()
+            status: _described(schemas if isinstance(schemas, tuple) else (schemas,))
+            for status, schemas in declared["answers"].items()
         }
         operation: dict[str, Any] = {
             "operationId": view.__name__,
@@ -124,6 +125,11 @@ class Endpoints(Blueprint):  # type: ignore[misc]
                     error_status_code=400,
                 )(view)
         return view
+
+
+def _described(schemas: tuple[type[Schema], ...]) -> dict[str, Any]:
+    told = " Or: ".join(schema.__doc__ or "OK" for schema in schemas)
+    return described({"oneOf": list(schemas)} if len(schemas) > 1 else schemas[0], told)
 
 
 def _reasons(path: str, declared: Declared) -> list[str]:

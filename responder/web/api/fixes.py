@@ -7,11 +7,12 @@ from uuid import UUID
 from flask import Response, g, jsonify, url_for
 from marshmallow import Schema, fields, validate
 
+from responder.pipeline.approval import told_approval
 from responder.pipeline.by_hand import Asked, NotBegun, ask
 from responder.pipeline.document import told_fix
 from responder.pipeline.services import iso
 from responder.web.api.endpoints import Endpoints, services
-from responder.web.api.incident_document import Fix
+from responder.web.api.incident_document import Approval, Fix
 from responder.web.api.schemas import Answer, Flag, anything_by_name, moment, string
 from responder.web.problems import REASONS, Problem
 
@@ -75,26 +76,32 @@ _AGAIN = {"Idempotency-Replayed": {"schema": {"const": "true"}, "required": True
     role="operator",
     headers=FixHeaders,
     body=FixRequest,
-    answers={202: WholeFix, 200: WholeFix},
+    answers={202: (WholeFix, Approval), 200: (WholeFix, Approval)},
     problems=["not_found", "conflict", "stale", "not_possible", "key_reused"],
     also={"responses": {202: {"headers": _PLACE}, 200: {"headers": {**_PLACE, **_AGAIN}}}},
 )
 def ask_for_fix(said: Mapping[str, Any], headers: Mapping[str, str], incident_id: UUID) -> Response:
     """Carry out an option of the runbook, at any severity, under your name.
 
-    `202`: a worker carries it out now; its place says what becomes of it. `200`: you asked for it
+    `202`: a worker carries it out now; its place says what becomes of it. A dangerous option waits
+    for a second person, who asks for the very same until `expires_at`. `200`: you asked for it
     before under this key. An option may need a higher role than this call.
     """
     asked = Asked(incident_id, **said, key=headers.get("key"))
     try:
-        fix_id, again = ask(services(), asked, g.caller.actor, g.caller.role)
+        begun = ask(services(), asked, g.caller.actor, g.caller.role)
     except NotBegun as error:
         reason = error.objection
         raise Problem(REASONS[reason], reason, str(error), **error.more) from None
-    response = fix(fix_id)
-    response.status_code = 200 if again else 202
-    response.headers["Location"] = url_for("fixes.fix", fix_id=fix_id)
-    if again:
+    if begun.fix is not None:
+        response, place = fix(begun.fix), url_for("fixes.fix", fix_id=begun.fix)
+    else:
+        assert begun.approval is not None
+        response = jsonify(told_approval(begun.approval))
+        place = url_for("incidents.incident", incident_id=incident_id)
+    response.status_code = 200 if begun.again else 202
+    response.headers["Location"] = place
+    if begun.again:
         response.headers["Idempotency-Replayed"] = "true"
     return response
 

@@ -137,6 +137,19 @@ class Fix(Answer):
     verified_at = moment(null=True)
 
 
+class Approval(Answer):
+    """One person has approved a dangerous option; another one must approve the very same."""
+
+    id = fields.UUID(required=True)
+    incident = fields.UUID(required=True)
+    option = string()
+    parameters = strings_by_name()
+    seen = fields.UUID(required=True, metadata={"description": "The decision that they looked at."})
+    actor = string()
+    at = moment()
+    expires_at = moment()
+
+
 class OfferedOption(Answer):
     """One way out that the runbook offers."""
 
@@ -147,6 +160,9 @@ class OfferedOption(Answer):
     caution = string()
     asks = strings_by_name()
     role = string(of=ROLES, told="Who may run it.")
+    dangerous = fields.Boolean(
+        required=True, metadata={"description": "Two different people must approve it."}
+    )
     run = string(told="A command for a person, where there is no statement.")
     allowed = fields.Boolean(required=True)
     why_not = string(null=True)
@@ -214,6 +230,7 @@ class IncidentDocument(Answer):
     findings = many(Finding)
     decision = fields.Nested(Decision, required=True, allow_none=True)
     fixes = many(Fix)
+    approvals = many(Approval)
     options = many(OfferedOption)
     escalation = fields.Nested(Escalation, required=True)
     maintenance = fields.Nested(AroundMaintenance, required=True, allow_none=True)
