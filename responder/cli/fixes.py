@@ -1,7 +1,8 @@
-"""`fixes`: what was done, and the switch of automatic fixes."""
+"""`fixes`: what was done, the switch of automatic fixes, and the breaker of a key."""
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -17,7 +18,7 @@ from responder.cli.common import (
     store_of,
 )
 from responder.domain.actor import Actor, ActorKind
-from responder.pipeline import switch
+from responder.pipeline import breaker, switch
 from responder.pipeline.document import told_fix
 
 #: Why, for the audit and for the next one who looks.
@@ -75,6 +76,23 @@ def start_fixes(reason: str, name: str, config: Path) -> None:
     with store_of(read_settings(config)) as store:
         _turned(switch.start, store, name, reason)
     click.echo("automatic fixes are on")
+
+
+@fixes.command("reset")
+@click.argument("incident", type=click.UUID)
+@reason_option
+@as_option
+@config_option
+def reset_breaker(incident: UUID, reason: str, name: str, config: Path) -> None:
+    """Close the breaker of an incident's key, after a look: it is decided anew."""
+    with store_of(read_settings(config)) as store:
+        try:
+            found = breaker.reset(store, incident, Actor(ActorKind.PERSON, name), reason)
+        except breaker.NotOpen as error:
+            raise Refusal(str(error)) from None
+    if not found:
+        raise Refusal("there is no such incident")
+    click.echo("the breaker is closed; the incident is decided anew")
 
 
 def _turned(turn: Any, store: Any, name: str, reason: str) -> Any:

@@ -22,7 +22,7 @@ from responder.domain.actor import Actor, ActorKind
 from responder.pipeline.document import document, summary
 from responder.pipeline.people import LONGEST_NOTE, acknowledge, note
 from responder.pipeline.services import iso
-from responder.receivers.brief import escalated_of
+from responder.receivers.brief import breaker_of, escalated_of
 from responder.receivers.brief.approval import approvals_of
 from responder.store.incidents import incident_from_row
 
@@ -111,6 +111,7 @@ def _print_document(found: dict[str, Any]) -> None:
         decision = found["decision"]
         told = (f"{decision['action']} ({decision['reason']})", decision["sentence"])
         _print_part("Decision", told)
+    _print_part("Breaker", filter(None, [breaker_of(found)]))
     _print_part("Waits for a second person", approvals_of(found))
     _print_part("Escalation", filter(None, [escalated_of(found)]))
     _print_part("Fix", map(_told_fix, found["fixes"]))

@@ -12,6 +12,7 @@ from responder.domain.matcher import first_failed, parse_matcher
 from responder.domain.notification import Happening
 from responder.domain.severity import Severity
 from responder.pipeline import climbing, switch
+from responder.pipeline.breaker import breaker_of
 from responder.pipeline.diagnose import UNASKABLE
 from responder.pipeline.maintenance import asking_resumes
 from responder.pipeline.notify import page, tell
@@ -23,8 +24,6 @@ from responder.runbook.rule import Finding
 from responder.store import Transaction
 from responder.store.incidents import incident_from_row
 
-#: Verifications of one key that may fail before only a person may go on.
-BREAKER_LIMIT = 2
 #: Fixes of one rule in one hour.
 HOURLY_LIMIT = 5
 #: What wakes people at P2 too: a fix that went wrong.
@@ -95,7 +94,7 @@ def gather_facts(
             for matchers in row["windows"]
         ),
         unasked_until=_unasked_until(tx, incident, trouble, answers),
-        breaker=row["failures"] >= BREAKER_LIMIT or row["unknown"],
+        breaker=breaker_of(tx, incident.key).open,
         limit_reached=row["fixes_this_hour"] >= HOURLY_LIMIT,
         cooldowns=_cooldowns(rule, row["ended"]),
     )

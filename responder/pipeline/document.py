@@ -9,6 +9,7 @@ from responder.domain.alert import Alert
 from responder.domain.incident import Incident, dedup_key
 from responder.domain.settings import Target
 from responder.pipeline.approval import waiting_approvals
+from responder.pipeline.breaker import Breaker, breaker_of, told_breaker
 from responder.pipeline.maintenance import NO_WINDOW, maintenance_around, window_allows
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Identity
@@ -45,6 +46,7 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
         ],
         "decision": decision and _decision(decision),
         "fixes": [told_fix(fix) for fix in tx.all("incident_fixes", id=incident_id)],
+        "breaker": told_breaker(breaker_of(tx, incident.key), incident.id),
         "approvals": waiting_approvals(tx, incident),
         "options": _now(
             tx,
@@ -87,6 +89,7 @@ def bare_document(services: Services, alert: Alert, identity: Identity, at: str)
         "findings": [],
         "decision": None,
         "fixes": [],
+        "breaker": told_breaker(Breaker()),
         "approvals": [],
         "options": [],
         "escalation": {"level": 1, "next_at": None, "contacts": [], "sentence": ""},

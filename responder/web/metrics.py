@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from responder import __version__
+from responder.pipeline.breaker import BREAKER_LIMIT
 from responder.pipeline.services import Services
 from responder.store import StoreAway, Transaction
 from responder.store.jobs import DEAD_AFTER
@@ -118,6 +119,8 @@ def _outcomes(tx: Transaction) -> Iterator[Metric]:
     yield _gauge("rules_failed", told, tx.all("rules_failed"))
     told = "What fixes of the last day came to."
     yield _gauge("fixes", told, tx.all("fixes_by_outcome"))
+    told = "Keys that are not fixed automatically until a person resets their breaker."
+    yield _single("breakers_open", told, tx.one("breakers_open", limit=BREAKER_LIMIT)["breakers"])
 
 
 def _receivers(tx: Transaction, receivers: tuple[str, ...]) -> Iterator[Metric]:

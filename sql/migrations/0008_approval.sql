@@ -1,4 +1,5 @@
--- Promotions by people, with what they can know before; options that two people approve.
+-- Promotions by people, with what they can know before; options that two people approve; breakers that
+-- people reset.
 
 -- The version of the rule that decided; null: decided by the release before this one.
 ALTER TABLE decision ADD COLUMN rule_checksum text;
@@ -24,3 +25,21 @@ CREATE INDEX approval_incident ON approval (incident_id, at);
 ALTER TABLE idempotency_key
     ALTER COLUMN fix_id DROP NOT NULL,
     ADD COLUMN approval_id uuid REFERENCES approval;
+
+-- The latest reset of the breaker of a key, by a person: what was before does not count any more.
+CREATE TABLE breaker_reset (
+    key     text         PRIMARY KEY,
+    at      timestamptz  NOT NULL,
+    actor   text         NOT NULL,
+    reason  text         NOT NULL
+);
+CREATE INDEX fix_against ON fix (key) WHERE verification = 'failed' OR status = 'unknown';
+
+-- What counts against the fixes of a key.
+CREATE VIEW breaker AS
+SELECT f.key, count(*) FILTER (WHERE f.verification = 'failed') AS failed_fixes,
+       count(*) FILTER (WHERE f.status = 'unknown') AS unknown_fixes
+FROM fix f LEFT JOIN breaker_reset r ON r.key = f.key
+WHERE (f.verification = 'failed' OR f.status = 'unknown') AND NOT f.dry_run
+  AND coalesce(f.verified_at, f.ended_at, f.started_at) > coalesce(r.at, '-infinity')
+GROUP BY f.key;

@@ -50,8 +50,6 @@ SELECT
     (SELECT NOT enabled FROM autofix) AS stopped,
     (SELECT coalesce(failed_over_at > %(opened_at)s, false) FROM autofix) AS our_failover,
     (SELECT autonomy FROM promotion WHERE rule = %(rule)s AND checksum = %(checksum)s) AS promoted,
-    (SELECT count(*) FROM fix WHERE key = %(key)s AND verification = 'failed' AND NOT dry_run) AS failures,
-    EXISTS (SELECT FROM fix WHERE key = %(key)s AND status = 'unknown') AS unknown,
     (SELECT count(*) FROM fix WHERE rule = %(rule)s AND started_at > %(now)s - interval '1 hour'
             AND actor_kind = 'responder' AND NOT dry_run AND status <> 'refused') AS fixes_this_hour,
     EXISTS (SELECT FROM fix WHERE key = %(key)s AND status IN ('started', 'recorded')) AS fix_running,

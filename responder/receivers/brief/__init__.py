@@ -152,6 +152,7 @@ def _parts(happening: Happening, document: Mapping[str, Any]) -> Iterator[Part]:
     if not over:
         yield from approval.parts(document)
         yield from _decision(document)
+        yield from _breaker(document)
         yield from _escalation(document)
         yield from evidence.parts(document)
     yield from fixed.parts(document)
@@ -173,6 +174,16 @@ def _decision(document: Mapping[str, Any]) -> Iterator[Part]:
         if len(offers) > MAX_OFFERS:
             pieces.append(Piece(f"... {len(offers) - MAX_OFFERS} more"))
         yield Part("You can", tuple(pieces))
+
+
+def breaker_of(document: Mapping[str, Any]) -> str:
+    """That the breaker is open, and how to reset it; empty while it is closed."""
+    return line(mapping(document.get("breaker")).get("sentence"), MAX_SENTENCE)
+
+
+def _breaker(document: Mapping[str, Any]) -> Iterator[Part]:
+    if told := breaker_of(document):
+        yield Part("Breaker", (Piece(told),))
 
 
 def _escalation(document: Mapping[str, Any]) -> Iterator[Part]:

@@ -13,6 +13,7 @@ from responder.domain.severity import Severity
 from responder.web.api.schemas import (
     Answer,
     anything_by_name,
+    integer,
     many,
     moment,
     string,
@@ -137,6 +138,15 @@ class Fix(Answer):
     verified_at = moment(null=True)
 
 
+class Breaker(Answer):
+    """What counts against the fixes of the incident's key since a person reset it."""
+
+    open = fields.Boolean(required=True)
+    failed_fixes = integer(told="Fixes that did not hold.")
+    unknown_fixes = integer(told="Fixes of which nobody knows whether they were made.")
+    sentence = string(told="How it is reset; empty while it is closed.")
+
+
 class Approval(Answer):
     """One person has approved a dangerous option; another one must approve the very same."""
 
@@ -230,6 +240,7 @@ class IncidentDocument(Answer):
     findings = many(Finding)
     decision = fields.Nested(Decision, required=True, allow_none=True)
     fixes = many(Fix)
+    breaker = fields.Nested(Breaker, required=True)
     approvals = many(Approval)
     options = many(OfferedOption)
     escalation = fields.Nested(Escalation, required=True)

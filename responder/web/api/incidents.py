@@ -8,13 +8,14 @@ from marshmallow import Schema, fields, validate
 
 from responder.domain.incident import IncidentStatus
 from responder.domain.severity import Severity
+from responder.pipeline.breaker import NotOpen, reset
 from responder.pipeline.document import document, summary
 from responder.pipeline.people import LONGEST_NOTE, acknowledge, close, note
 from responder.store.incidents import incident_from_row
 from responder.web.api import lists
 from responder.web.api.endpoints import Endpoints, services
 from responder.web.api.incident_document import AuditEvent, Incident, IncidentDocument
-from responder.web.api.schemas import STORABLE, listed
+from responder.web.api.schemas import STORABLE, listed, why
 from responder.web.problems import Problem
 
 endpoints = Endpoints("incidents", "The answering of one fault, from the first notice to its end.")
@@ -25,6 +26,10 @@ class Filters(lists.Page):
     severity = fields.String(validate=validate.OneOf([str(each) for each in Severity]))
     rule = fields.String(validate=STORABLE)
     q = fields.String(validate=STORABLE, metadata={"description": "A part of the title."})
+
+
+class ResetRequest(Schema):
+    reason = why()
 
 
 class NoteRequest(Schema):
@@ -105,4 +110,23 @@ def resolve_incident(incident_id: UUID) -> Response:
 def note_incident(said: dict[str, Any], incident_id: UUID) -> Response:
     """What the others should know; receivers that follow the incident are told."""
     note(services(), incident_id, g.caller.actor, said["text"])
+    return incident(incident_id)
+
+
+@endpoints.post(
+    "/incidents/<uuid:incident_id>/reset",
+    role="operator",
+    body=ResetRequest,
+    answers={200: IncidentDocument},
+    problems=["not_found", "conflict"],
+)
+def reset_breaker(said: dict[str, Any], incident_id: UUID) -> Response:
+    """Close the breaker of the incident's key: you have looked, and it may be fixed again.
+
+    It is diagnosed and decided anew. `409`: the breaker is closed.
+    """
+    try:
+        reset(services().store, incident_id, g.caller.actor, said["reason"])
+    except NotOpen as error:
+        raise Problem(409, "conflict", str(error)) from None
     return incident(incident_id)
