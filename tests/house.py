@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from psycopg.pq import ExecStatus
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from responder import __version__
 from responder.app import make_log
@@ -24,6 +25,7 @@ from responder.domain.decision import Autonomy
 from responder.domain.incident import Incident
 from responder.domain.matcher import parse_matcher
 from responder.domain.notification import Message
+from responder.domain.numbers import exact
 from responder.domain.secret import Secret
 from responder.domain.settings import Receiver, Route, Settings, Source, Target
 from responder.pipeline import walk
@@ -168,6 +170,7 @@ class House:
         """What stands in our database."""
         with psycopg.connect(self.services.store.url, row_factory=dict_row) as connection:
             connection.execute("SET search_path = responder, responder_jobs")
+            set_json_loads(exact, connection)
             cursor = connection.execute(statement, parameters or None)  # type: ignore[call-overload]
             # a SELECT of no columns has rows, too, though no description
             told = cursor.pgresult and cursor.pgresult.status == ExecStatus.TUPLES_OK

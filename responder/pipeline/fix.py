@@ -126,7 +126,7 @@ def _make(
     target = services.settings.targets[incident.target or ""]
     try:
         with writing.make(target, fix_id, permit_of(services), change) as opened:
-            made = replace(opened.made, before=(), after=()) if option.batch else opened.made
+            made = replace(opened.made, before="[]", after="[]") if option.batch else opened.made
             if not dry_run:
                 _record(incident, services, fix_id, option, made)
                 opened.commit()
@@ -262,8 +262,8 @@ def _record(
             system_identifier=made.system_identifier,
             timeline=made.timeline,
             counts=dict(made.counts),
-            before_rows=list(made.before),
-            after_rows=list(made.after),
+            before_rows=made.before,
+            after_rows=made.after,
         )
         if row is None:
             raise _AtTheGate("the walk was taken over by another worker")

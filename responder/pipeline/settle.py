@@ -69,8 +69,8 @@ def tried(incident: Incident, services: Services, fix_id: UUID, made: writing.Ma
             "settle_dry_run",
             id=fix_id,
             counts=dict(made.counts),
-            before_rows=list(made.before),
-            after_rows=list(made.after),
+            before_rows=made.before,
+            after_rows=made.after,
         )
         if row is None:
             raise Fenced

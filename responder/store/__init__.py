@@ -11,12 +11,13 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from responder.deadline import within
 from responder.domain.actor import Actor
 from responder.domain.ids import new_id
+from responder.domain.numbers import exact
 from responder.store.queries import QUERIES
 
 #: procrastinate's functions find their own tables through the second schema.
@@ -139,6 +140,11 @@ def _check(connection: psycopg.Connection[DictRow]) -> None:
         ConnectionPool.check_connection(connection)
 
 
+def _read_exactly(connection: psycopg.Connection[DictRow]) -> None:
+    """Rows of a target lie here with all the digits of their numbers."""
+    set_json_loads(exact, connection)
+
+
 class Store:
     """The pool; open it after the fork. `offset` moves the clock in tests."""
 
@@ -161,6 +167,7 @@ class Store:
             reconnect_timeout=_RECONNECT,
             open=False,
             check=_check,
+            configure=_read_exactly,
             kwargs={"options": OPTIONS, "row_factory": dict_row, "connect_timeout": 3},
         )
 

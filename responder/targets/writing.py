@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import set_json_loads
+from psycopg.types.json import Jsonb
 
 from responder.deadline import within
 from responder.domain.actor import ActorKind
+from responder.domain.numbers import exact
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Target
 from responder.domain.severity import Severity
@@ -25,7 +26,6 @@ from responder.domain.shipped import shipped
 from responder.domain.statements import Statement, parse_statements
 from responder.targets.errors import connect_error, session_error
 from responder.targets.logins import read_login
-from responder.targets.rows import loads
 
 CONNECT_SECONDS = 2
 #: Everything of a fix on its target, the last gate between; then it is cut and rolled back.
@@ -37,6 +37,7 @@ _SQL = parse_statements(_FILE.read_text(encoding="utf-8"), _FILE.name)
 _BOUND = {"bound": "responder"}
 
 
+Session = psycopg.Connection[DictRow]
 _CONNECTION: dict[str, Any] = {
     "prepare_threshold": None,
     "connect_timeout": CONNECT_SECONDS,
@@ -97,7 +98,8 @@ class Fate(StrEnum):
 class Change:
     """An option's statements with their parameters and its bounds.
 
-    claims: as whom it acts on the target; empty: as nobody.
+    claims: as whom it acts on the target; empty: as nobody. look_after: what the rows are like
+    then, where `apply` does not return them; it binds `before`.
     """
 
     key: str
@@ -108,24 +110,39 @@ class Change:
     tables: Sequence[str]
     max_rows: int
     claims: Mapping[str, str] = field(default_factory=dict)
+    look_after: Statement | None = None
+
+    def carry_out(self, connection: Session) -> "Made":
+        return _change(connection, self)
 
 
 @dataclass(frozen=True)
 class Made:
-    """What an open transaction has changed; counts: rows by table."""
+    """What an open transaction has changed; counts: rows by table.
+
+    before, after: JSON arrays as the target wrote them, so that no digit is lost. left: the ids of
+    the rows that an undo left as they are.
+    """
 
     xid: str
     system_identifier: str
     timeline: int
     counts: Mapping[str, int] = field(default_factory=dict)
-    before: Sequence[Mapping[str, Any]] = ()
-    after: Sequence[Mapping[str, Any]] = ()
+    before: str = "[]"
+    after: str = "[]"
+    left: Sequence[str] = ()
+
+
+class Work(Protocol):
+    """What is done in the open transaction of a fix; RolledBack, or what it has changed."""
+
+    def carry_out(self, connection: Session) -> Made: ...
 
 
 class OpenFix:
     """A change that is made and not committed; leaving the `with` block rolls it back."""
 
-    def __init__(self, connection: psycopg.Connection[DictRow], made: Made) -> None:
+    def __init__(self, connection: Session, made: Made) -> None:
         self._connection = connection
         self.made = made
 
@@ -139,7 +156,7 @@ class OpenFix:
 
 @contextmanager
 def make(
-    target: Target, fix_id: UUID, permit_of: Callable[[UUID], Permit | None], change: Change
+    target: Target, fix_id: UUID, permit_of: Callable[[UUID], Permit | None], work: Work
 ) -> Iterator[OpenFix]:
     """Step 2: make the change in one open transaction, checked from all sides.
 
@@ -152,7 +169,7 @@ def make(
         raise NotPermitted(f"the responder never fixes at {permit.severity}")
     with _session(target) as connection:
         try:
-            made = _change(connection, change)
+            made = work.carry_out(connection)
             _flush(target, fix_id)
         except psycopg.errors.SerializationFailure as error:
             raise Outrun(_said(error)) from error
@@ -181,7 +198,7 @@ def fate(target: Target, made: Made) -> Fate:
 
 
 @contextmanager
-def _session(target: Target) -> Iterator[psycopg.Connection[DictRow]]:
+def _session(target: Target) -> Iterator[Session]:
     """A connection that works through a transaction pooler; rolled back and closed at the end."""
     if target.writing is None:
         raise RolledBack(f"target {target.name} has no fixing role configured")
@@ -196,7 +213,6 @@ def _session(target: Target) -> Iterator[psycopg.Connection[DictRow]]:
     except psycopg.Error as error:
         why = connect_error(error).message
         raise RolledBack(f"the target cannot be reached: {why}") from None
-    set_json_loads(loads, connection)
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
         with within(connection, SESSION_SECONDS):
@@ -205,86 +221,120 @@ def _session(target: Target) -> Iterator[psycopg.Connection[DictRow]]:
         connection.close()
 
 
-def _change(connection: psycopg.Connection[DictRow], change: Change) -> Made:
-    claims = json.dumps(dict(change.claims)) if change.claims else ""
-    _one(connection, "begin", {**_LIMITS, "claims": claims})
-    lock = _one(connection, "lock", {"key": change.key})
+def begin(connection: Session, key: str, claims: Mapping[str, str]) -> DictRow:
+    """The limits, the lock of the key, and which transaction this is; RolledBack, Busy."""
+    told = json.dumps(dict(claims)) if claims else ""
+    _one(connection, "begin", {**_LIMITS, "claims": told})
+    lock = _one(connection, "lock", {"key": key})
     if lock["standby"]:
         raise RolledBack("the target's server is a standby: nothing can be changed there")
     if not lock["got"]:
         raise Busy("another fix of the same key is at work")
-    identity = _one(connection, "identity", _BOUND)
-    before = _rows(connection, change.before, change)
+    return _one(connection, "identity", _BOUND)
+
+
+def _change(connection: Session, change: Change) -> Made:
+    identity = begin(connection, change.key, change.claims)
+    bound, cap = change.parameters, change.max_rows + 1
+    before = rows(connection, change.before, bound, cap)
     if not before:
         raise AlreadyGone("there is nothing left to change")
     if len(before) > change.max_rows:
         raise RolledBack(f"more than {change.max_rows} rows would be changed")
-    counted = _counters(connection)
-    after = _rows(connection, change.apply, change)
-    connection.execute(_SQL["check_constraints"].sql)
-    verified = _rows(connection, change.verify, change)
+    counted = counters(connection)
+    after = rows(connection, change.apply, bound, cap)
+    make_deferred(connection)
+    if change.look_after is not None:
+        seen = {**bound, "before": as_jsonb(array(before))}
+        after = rows(connection, change.look_after, seen, cap)
+    verified = rows(connection, change.verify, bound, cap)
     # Looked at last, so that nothing comes after it: not even the question just asked may write.
-    counts = {
-        name: changed - counted.get(name, 0)
-        for name, changed in _counters(connection).items()
-        if changed != counted.get(name, 0)
-    }
+    counts = changed_since(connection, counted)
+    check(counts, change.tables, change.max_rows, len(before))
+    _check_ids(before, after)
+    if len(verified) != 1 or json.loads(verified[0]).get("gone") is not True:
+        raise RolledBack("the cause would still be there after the change")
+    return Made(**identity_of(identity), counts=counts, before=array(before), after=array(after))
+
+
+def identity_of(row: DictRow) -> dict[str, Any]:
+    """What is needed to ask for the fate of a transaction later."""
+    return {name: row[name] for name in ("xid", "system_identifier", "timeline")}
+
+
+def make_deferred(connection: Session) -> None:
+    """What was deferred to the commit happens now."""
+    connection.execute(_SQL["check_constraints"].sql)
+
+
+def changed_since(connection: Session, counted: Mapping[str, int]) -> dict[str, int]:
+    """Changed rows by table since they were counted; RolledBack when more than rows was changed."""
     altered = connection.execute(_SQL["altered"].sql, _BOUND).fetchall()
     if altered:
         raise RolledBack(f"it also emptied or altered {', '.join(row['name'] for row in altered)}")
-    _check(change, before, after, counts)
-    if len(verified) != 1 or verified[0].get("gone") is not True:
-        raise RolledBack("the cause would still be there after the change")
-    return Made(
-        identity["xid"], identity["system_identifier"], identity["timeline"], counts, before, after
-    )
+    return {
+        name: changed - counted.get(name, 0)
+        for name, changed in counters(connection).items()
+        if changed != counted.get(name, 0)
+    }
 
 
-def _check(
-    change: Change,
-    before: Sequence[Mapping[str, Any]],
-    after: Sequence[Mapping[str, Any]],
-    counts: Mapping[str, int],
-) -> None:
-    """Nothing but the rows that were looked at before, in the tables that were named."""
-    strange = sorted(set(counts) - set(change.tables))
+def check(counts: Mapping[str, int], tables: Sequence[str], max_rows: int, looked_at: int) -> None:
+    """Nothing but as many rows as were looked at, in the tables that were named; RolledBack."""
+    strange = sorted(set(counts) - set(tables))
     if strange:
         raise RolledBack(f"it also changed {', '.join(strange)}, which the option does not name")
     total = sum(counts.values())
-    if total > change.max_rows:
-        raise RolledBack(f"it changed {total} rows, more than {change.max_rows}")
-    changed = counts.get(change.tables[0], 0)
-    if changed != len(before):
-        raise RolledBack(f"it changed {changed} rows, but {len(before)} were looked at before")
-    if all("id" in row for row in (*before, *after)) and after:
-        others = {row["id"] for row in after} ^ {row["id"] for row in before}
-        if others:
-            raise RolledBack("it changed other rows than those that were looked at before")
+    if total > max_rows:
+        raise RolledBack(f"it changed {total} rows, more than {max_rows}")
+    changed = counts.get(tables[0], 0)
+    if changed != looked_at:
+        raise RolledBack(f"it changed {changed} rows, but {looked_at} were looked at before")
 
 
-def _rows(
-    connection: psycopg.Connection[DictRow], statement: Statement, change: Change
-) -> list[Mapping[str, Any]]:
-    """Rows as JSON; a change that returns nothing is run as it is, in the extended protocol."""
-    parameters = {**change.parameters, "responder_cap": change.max_rows + 1}
+def _check_ids(before: Sequence[str], after: Sequence[str]) -> None:
+    """The rows are those that were looked at, as far as both have an id."""
+    ids = [[exact(row).get("id") for row in image] for image in (before, after)]
+    if after and None not in (*ids[0], *ids[1]) and set(ids[0]) != set(ids[1]):
+        raise RolledBack("it changed other rows than those that were looked at before")
+
+
+def rows(
+    connection: Session, statement: Statement, parameters: Mapping[str, Any], cap: int
+) -> list[str]:
+    """The first rows as the target writes them in JSON.
+
+    A change that returns nothing is run as it is, in the extended protocol.
+    """
     sql = statement.sql
     first = sql.split(None, 1)[0].lower()
-    if first in ("select", "with"):
-        sql = f"SELECT to_jsonb(q) AS row FROM (\n{sql}\n) q LIMIT %(responder_cap)s"
-    elif "returning" in sql.lower():
-        sql = f"WITH q AS (\n{sql}\n) SELECT to_jsonb(q) AS row FROM q LIMIT %(responder_cap)s"
-    cursor = connection.execute(sql, parameters, binary=True)
+    if first != "select" and "returning" in sql.lower():
+        sql = (
+            f"WITH q AS (\n{sql}\n) SELECT to_jsonb(q)::text AS row FROM q LIMIT %(responder_cap)s"
+        )
+    elif first in ("select", "with"):
+        sql = f"SELECT to_jsonb(q)::text AS row FROM (\n{sql}\n) q LIMIT %(responder_cap)s"
+    cursor = connection.execute(sql, {**parameters, "responder_cap": cap}, binary=True)
     return [row["row"] for row in cursor.fetchall()] if cursor.description else []
 
 
-def _counters(connection: psycopg.Connection[DictRow]) -> dict[str, int]:
-    rows = connection.execute(_SQL["counters"].sql, _BOUND).fetchall()
-    return {row["name"]: row["changed"] for row in rows}
+def array(each: Sequence[str]) -> str:
+    """Rows of JSON as one JSON array."""
+    return f"[{','.join(each)}]"
 
 
-def _one(
-    connection: psycopg.Connection[DictRow], name: str, parameters: Mapping[str, Any]
-) -> DictRow:
+def as_jsonb(text: str) -> Jsonb:
+    """A JSON text as a parameter, untouched."""
+    return Jsonb(text, dumps=str)
+
+
+def counters(connection: Session) -> dict[str, int]:
+    """Rows that this transaction has changed so far, by table."""
+    told = connection.execute(_SQL["counters"].sql, _BOUND).fetchall()
+    return {row["name"]: row["changed"] for row in told}
+
+
+def _one(connection: Session, name: str, parameters: Mapping[str, Any]) -> DictRow:
     row = connection.execute(_SQL[name].sql, parameters).fetchone()
     assert row is not None
     return row

@@ -55,7 +55,7 @@ FOR UPDATE OF f, i FOR SHARE OF a;
 UPDATE fix f
 SET status = 'recorded', recorded_at = %(now)s, severity = i.severity, xid = %(xid)s,
     system_identifier = %(system_identifier)s, timeline = %(timeline)s, counts = %(counts)s,
-    before_rows = %(before_rows)s, after_rows = %(after_rows)s
+    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb
 FROM incident i
 WHERE f.id = %(id)s AND i.id = f.incident_id AND f.status = 'started' AND f.attempt = i.attempt
 RETURNING f.*;
@@ -71,7 +71,7 @@ RETURNING *;
 -- It was made, looked at and taken back: what it would have changed.
 UPDATE fix
 SET status = 'rolled_back', reason = 'dry run', ended_at = %(now)s, counts = %(counts)s,
-    before_rows = %(before_rows)s, after_rows = %(after_rows)s
+    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb
 WHERE id = %(id)s AND dry_run AND status = 'started'
 RETURNING *;
 

@@ -1,11 +1,13 @@
 -- name: begin
 -- The limits of a fix's transaction, and to whom functions that ask auth.uid() count it; for this
 -- transaction only. A setting that never was set would stay behind as an empty one, so it is left alone.
+-- Floats are written with all their digits, whatever the role is set to.
 SELECT set_config('statement_timeout', %(statement_ms)s::text, true),
        set_config('lock_timeout', %(lock_ms)s::text, true),
        set_config('idle_in_transaction_session_timeout', '10000', true),
        set_config('synchronous_commit', 'on', true),
        set_config('row_security', 'off', true),
+       set_config('extra_float_digits', '1', true),
        CASE WHEN coalesce(current_setting('request.jwt.claims', true), '') <> %(claims)s::text
             THEN set_config('request.jwt.claims', %(claims)s::text, true) END;
 
