@@ -94,7 +94,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.NOT_AUTOMATIC: "The runbook leaves these options to a person.",
     Reason.TARGET_ON_FIRE: "A P0 or P1 is open on the same target; nothing is changed meanwhile.",
     Reason.COOLDOWN: "The same option ran here a short while ago; its cool-down is not over.",
-    Reason.BREAKER: "Earlier fixes did not hold, or nobody knows of one; a person must look.",
+    Reason.BREAKER: "Earlier fixes did not hold, were undone or are unknown; a person must look.",
     Reason.LIMIT: "This rule has reached its limit of fixes in an hour.",
     Reason.WINDOW: "A maintenance window keeps fixes off.",
     Reason.STOPPED: "Automatic fixes are switched off.",

@@ -1,4 +1,5 @@
-"""The breaker of a key: fixes that did not hold, or whose fate nobody knows, end automatic fixes.
+"""The breaker of a key: fixes that did not hold, that a person undid, or of which nobody knows
+whether they were made, end automatic fixes.
 
 Only a person closes it again, who has looked; it needs our database and nothing else.
 """
@@ -13,7 +14,7 @@ from responder.pipeline.walking import nudge
 from responder.store import Store, Transaction
 from responder.store.incidents import incident_from_row
 
-#: Verifications of one key that may fail; of fixes whose fate is unknown one is enough.
+#: Verifications of one key that may fail; one fix that was undone or is unknown is enough.
 BREAKER_LIMIT = 2
 
 
@@ -23,14 +24,15 @@ class NotOpen(Exception):
 
 @dataclass(frozen=True)
 class Breaker:
-    """Since the latest reset: how many fixes did not hold, and of how many the fate is unknown."""
+    """Since the latest reset: how many fixes did not hold, are unknown, and were undone."""
 
     failed_fixes: int = 0
     unknown_fixes: int = 0
+    undone_fixes: int = 0
 
     @property
     def open(self) -> bool:
-        return self.failed_fixes >= BREAKER_LIMIT or self.unknown_fixes > 0
+        return self.failed_fixes >= BREAKER_LIMIT or self.unknown_fixes + self.undone_fixes > 0
 
 
 def breaker_of(tx: Transaction, key: str) -> Breaker:
@@ -42,9 +44,9 @@ def breaker_of(tx: Transaction, key: str) -> Breaker:
 def told_breaker(breaker: Breaker, incident: UUID | None = None) -> dict[str, Any]:
     """A breaker, as documents carry it; the sentence is empty while it is closed."""
     sentence = (
-        f"The breaker is open: {breaker.failed_fixes} fixes did not hold, and of"
-        f" {breaker.unknown_fixes} nobody knows whether they were made. Nothing is fixed"
-        " automatically until a person resets it:"
+        f"The breaker is open: {breaker.failed_fixes} fixes did not hold, {breaker.undone_fixes}"
+        f" were undone, and of {breaker.unknown_fixes} nobody knows whether they were made."
+        " Nothing is fixed automatically until a person resets it:"
         f" responder fixes reset {incident} --reason WHY"
         if breaker.open
         else ""

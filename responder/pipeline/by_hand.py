@@ -7,11 +7,11 @@ decide about, and that two of them do where an option is dangerous.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from responder.domain.actor import Actor, may
@@ -114,16 +114,31 @@ def ask(services: Services, asked: Asked, actor: Actor, role: str) -> Begun:
 def _ask(
     services: Services, tx: Transaction, asked: Asked, actor: Actor, role: str
 ) -> Begun | _Outdated:
-    known = _known(tx, asked, actor)
-    if known is not None:
-        return known
     try:
-        begun = _begin(services, tx, asked, actor, role)
+        return once(tx, asked, actor, lambda: _begin(services, tx, asked, actor, role))
     except _Outdated as outdated:  # before anything was written
         incident = lock_incident(tx, asked.incident)
         record(tx, incident, "decision", actor, after="outdated", why=str(outdated))
         nudge(tx, incident)
         return outdated
+
+
+class Request(Protocol):
+    """What somebody asks for, perhaps under a key."""
+
+    @property
+    def key(self) -> str | None: ...
+
+    @property
+    def digest(self) -> bytes: ...
+
+
+def once(tx: Transaction, asked: Request, actor: Actor, begin: Callable[[], Begun]) -> Begun:
+    """What is begun, or what an earlier request with this key gave."""
+    known = _known(tx, asked, actor)
+    if known is not None:
+        return known
+    begun = begin()
     if asked.key is not None:
         tx.run(
             "remember_request",
@@ -136,7 +151,7 @@ def _ask(
     return begun
 
 
-def _known(tx: Transaction, asked: Asked, actor: Actor) -> Begun | None:
+def _known(tx: Transaction, asked: Request, actor: Actor) -> Begun | None:
     """What an earlier request with this key gave; whoever asks at the same time waits here."""
     if asked.key is None:
         return None

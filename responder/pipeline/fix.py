@@ -29,6 +29,7 @@ from responder.pipeline.settle import (
     rolled_back,
     tried,
 )
+from responder.pipeline.undoing import kept_for_undo, undo_of
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Option
 from responder.store import Refused, Transaction
@@ -76,14 +77,26 @@ def _asked_for(
     rule = services.rule_of(incident)
     if waited > PATIENCE:
         return decide_again(incident, services, asked["id"], "no worker took it in time")
+    if asked["undoes"] is not None:
+        return _with_slot(incident, services, asked, undo_of(services, asked), None)
     if rule is None or rule.checksum != asked["rule_checksum"]:
         return decide_again(incident, services, asked["id"], "the rule was edited meanwhile")
     option = rule.options[asked["option"]]
     change = change_of(incident, services, rule, option, asked["parameters"])
+    return _with_slot(incident, services, asked, change, option)
+
+
+def _with_slot(
+    incident: Incident,
+    services: Services,
+    asked: Mapping[str, Any],
+    work: writing.Work,
+    option: Option | None,
+) -> Incident:
     with services.slots.writing(asked["target"], 5.0) as got:
         if not got:
             return busy(incident, services, asked["id"], "no fixing connection became free")
-        return _make(incident, services, asked["id"], option, change, asked["dry_run"])
+        return _make(incident, services, asked["id"], option, work, asked["dry_run"])
 
 
 def _decided(incident: Incident, services: Services) -> Incident:
@@ -118,15 +131,17 @@ def _make(
     incident: Incident,
     services: Services,
     fix_id: UUID,
-    option: Option,
-    change: writing.Change,
+    option: Option | None,
+    work: writing.Work,
     dry_run: bool,
 ) -> Incident:
-    """Steps 2 to 5; a dry run is rolled back where the last gate would be."""
+    """Steps 2 to 5; a dry run is rolled back where the last gate would be. An undo: no option."""
     target = services.settings.targets[incident.target or ""]
     try:
-        with writing.make(target, fix_id, permit_of(services), change) as opened:
-            made = replace(opened.made, before="[]", after="[]") if option.batch else opened.made
+        with writing.make(target, fix_id, permit_of(services), work) as opened:
+            made = opened.made
+            if option is not None and option.batch:
+                made = replace(made, before="[]", after="[]")
             if not dry_run:
                 _record(incident, services, fix_id, option, made)
                 opened.commit()
@@ -164,6 +179,7 @@ def change_of(
         tables=tuple(option.changes),
         max_rows=option.max_rows,
         claims=services.settings.targets[incident.target or ""].claims if option.claims else {},
+        look_after=rule.statements.get(f"{option.name}_after"),
     )
 
 
@@ -211,10 +227,12 @@ def intend(
         actor=actor.name,
         attempt=attempt,
         dry_run=dry_run,
+        undoes=None,
         statements={
             "before": change.before.sql,
             "apply": change.apply.sql,
             "verify": change.verify.sql,
+            **kept_for_undo(rule, option),
         },
     )
     record(
@@ -246,14 +264,14 @@ def permit_of(services: Services) -> Callable[[UUID], writing.Permit | None]:
 
 
 def _record(
-    incident: Incident, services: Services, fix_id: UUID, option: Option, made: writing.Made
+    incident: Incident, services: Services, fix_id: UUID, option: Option | None, made: writing.Made
 ) -> None:
     """Step 3, the last gate; this commit is the decision. What a person asks for passes more."""
     with services.store.transaction() as tx:
         tx.run("lock_target", target=incident.target)
         notice_failover(services, tx)
         _pass(tx.one("gate", id=fix_id))
-        if option.in_window and not window_allows(tx, incident.labels):
+        if option is not None and option.in_window and not window_allows(tx, incident.labels):
             raise _AtTheGate(NO_WINDOW)
         row = tx.maybe(
             "record_fix",
@@ -264,6 +282,7 @@ def _record(
             counts=dict(made.counts),
             before_rows=made.before,
             after_rows=made.after,
+            left_rows=list(made.left),
         )
         if row is None:
             raise _AtTheGate("the walk was taken over by another worker")
@@ -275,7 +294,7 @@ def _pass(gate: Mapping[str, Any]) -> None:
     automatic = gate["actor_kind"] == ActorKind.RESPONDER
     objections = {
         "the walk was taken over by another worker": not gate["fenced"],
-        "the incident is resolved": gate["incident_status"] == "resolved",
+        "the incident is resolved": not gate["undoes"] and gate["incident_status"] == "resolved",
         SENTENCES[Reason.OUR_FAILOVER]: automatic and gate["our_failover"],
         SENTENCES[Reason.STOPPED]: automatic and not gate["enabled"],
         SENTENCES[Reason.SEVERITY_UNREADABLE]: automatic and gate["severity_unreadable"],

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from responder.domain.actor import RESPONDER
 from responder.domain.decision import Reason
-from responder.domain.fix import FixStatus, Verification
+from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident
 from responder.pipeline.decide import notice_failover
-from responder.pipeline.services import Services, record
+from responder.pipeline.services import Services
 from responder.pipeline.settle import (
     committed,
     hand_over,
@@ -18,6 +19,7 @@ from responder.pipeline.settle import (
     once_more,
     settle,
 )
+from responder.pipeline.undoing import end_verification
 from responder.targets import writing
 
 #: After this time no transaction of a fix is open on the target: its session has been cut.
@@ -85,16 +87,6 @@ def give_up(incident: Incident, services: Services) -> Incident:
             note_commit(tx, incident, left["id"])
         elif left is not None and status is not None:
             settle(tx, incident, left["id"], status, f"interrupted: {detail}")
-        waiting = tx.maybe("verifying_fix", incident_id=incident.id)
-        if waiting is not None:
+        if end_verification(tx, incident, detail, RESPONDER) and reason != Reason.UNKNOWN:
             reason = Reason.NOT_VERIFIED
-            tx.run("verify_fix", id=waiting["id"], verification=Verification.NOT_ASKED)
-            record(
-                tx,
-                incident,
-                "verification",
-                before=Verification.WAITING,
-                after=Verification.NOT_ASKED,
-                fix=str(waiting["id"]),
-            )
         return hand_over(services, tx, incident, reason, detail)

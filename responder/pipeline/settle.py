@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from responder.domain.actor import Actor, ActorKind
+from responder.domain.actor import RESPONDER, Actor, ActorKind
 from responder.domain.decision import SENTENCES, Action, Decision, Reason
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import Incident, Stage
@@ -18,6 +18,7 @@ from responder.pipeline import climbing
 from responder.pipeline.decide import gather_facts, hand_to_people, store_decision
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, move, record
+from responder.pipeline.undoing import after_undo, end_verification, note_undo
 from responder.store import Fenced, Transaction
 from responder.store.incidents import lock_incident
 from responder.targets import writing
@@ -31,17 +32,19 @@ REFUSALS = 3
 
 
 def committed(incident: Incident, services: Services, fix_id: UUID) -> Incident:
-    """Step 5: it is done; now the cause must be gone."""
+    """Step 5: it is done; now the cause must be gone, or is back if it was an undo."""
     with services.store.transaction() as tx:
-        note_commit(tx, incident, fix_id)
+        row = note_commit(tx, incident, fix_id)
+        if row is not None and row["undoes"] is not None:
+            return after_undo(services, tx, incident)
         climbing.fixed(services, tx, incident)
         after = move(tx, incident, "advance", next=Stage.VERIFY)
         tell(services, tx, after, Happening.UPDATED)
     return after
 
 
-def note_commit(tx: Transaction, incident: Incident, fix_id: UUID) -> None:
-    """The target has changed: the fix waits for its verification, older answers are not true."""
+def note_commit(tx: Transaction, incident: Incident, fix_id: UUID) -> Mapping[str, Any] | None:
+    """The target has changed: a fix waits for its verification, older answers are not true."""
     row = tx.maybe(
         "settle_fix",
         id=fix_id,
@@ -49,9 +52,12 @@ def note_commit(tx: Transaction, incident: Incident, fix_id: UUID) -> None:
         reason="",
         verification=Verification.WAITING,
     )
+    tx.run("forget_answers", target=incident.target)
     if row is not None:
         fix_event(tx, incident, row, FixStatus.RECORDED, FixStatus.COMMITTED)
-    tx.run("forget_answers", target=incident.target)
+        if row["undoes"] is not None:
+            note_undo(tx, incident, row)
+    return row
 
 
 def rolled_back(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
@@ -71,6 +77,7 @@ def tried(incident: Incident, services: Services, fix_id: UUID, made: writing.Ma
             counts=dict(made.counts),
             before_rows=made.before,
             after_rows=made.after,
+            left_rows=list(made.left),
         )
         if row is None:
             raise Fenced
@@ -83,6 +90,7 @@ def nobody_knows(incident: Incident, services: Services, fix_id: UUID, reason: s
     """The target may have been changed; it is never tried again, and a person goes on."""
     with services.store.transaction() as tx:
         settle(tx, incident, fix_id, FixStatus.UNKNOWN, reason)
+        end_verification(tx, incident, "it may be undone", RESPONDER)
         return hand_over(services, tx, incident, Reason.UNKNOWN, reason)
 
 
@@ -194,9 +202,11 @@ def _too_often(tx: Transaction, incident: Incident) -> bool:
 
 
 def _leave_to_person(services: Services, tx: Transaction, incident: Incident) -> Incident:
-    """Back to where the incident stood: it waits for people, or is looked at again."""
+    """Back to where the incident stood: waiting for people, looked at again, or verified."""
     decision = tx.maybe("decision", id=incident.decision_id)
-    if decision is not None and decision["action"] == Action.WAIT:
+    if tx.maybe("resume_verification", incident_id=incident.id) is not None:
+        after = move(tx, incident, "advance", next=Stage.VERIFY)
+    elif decision is not None and decision["action"] == Action.WAIT:
         after = move(tx, incident, "start_again")
     else:
         after = move(tx, incident, "advance", next=Stage.WATCH)

@@ -23,6 +23,7 @@ from responder.runbook.schedule import next_due, plain_value
 from responder.runbook.typed import typed
 
 _INDEX = re.compile(r"[\w.]+ \([\w()]+\)")
+_RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
 
 
 class RunbookWrong(Exception):
@@ -220,8 +221,37 @@ def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
             yield f"option {option.name} needs the statement `{name}` in sql/rules/{rule.name}.sql"
         else:
             yield from _unbound(rule, name, bound, option)
+    if f"{option.name}_after" in rule.statements:
+        yield from _unbound(rule, f"{option.name}_after", {*bound, "before"}, option)
     if option.transactional and not option.changes:
         yield f"option {option.name} must name the tables that it changes"
+    yield from _undo_mistakes(rule, option, {*bound, "before", "after"})
+
+
+def _undo_mistakes(rule: LoadedRule, option: Option, bound: set[str]) -> Iterator[str]:
+    name, place = f"{option.name}_undo", f"sql/rules/{rule.name}.sql"
+    if not option.undo:
+        if name in rule.statements:
+            yield f"`{name}` stands in {place}, so option {option.name} must say undo=True"
+        return
+    if option.batch or option.outside or not option.transactional:
+        yield f"option {option.name} cannot be undone: it keeps no rows, or acts outside"
+    if name not in rule.statements:
+        yield f"option {option.name} has undo=True, so it needs the statement `{name}` in {place}"
+        return
+    yield from _unbound(rule, name, bound, option)
+    if "after" not in rule.statements[name].needs():
+        yield f"`{name}` must bind %(after)s, else it could undo what was changed since the fix"
+    if not _returns(rule, name):
+        yield f"`{name}` must return the rows that it restores, as `{option.name}_before` has them"
+    if not _returns(rule, option.name) and f"{option.name}_after" not in rule.statements:
+        yield f"`{option.name}` returns no rows, so its undo needs `{option.name}_after` too"
+
+
+def _returns(rule: LoadedRule, name: str) -> bool:
+    """Whether the statement is a change that returns its rows."""
+    statement = rule.statements.get(name)
+    return statement is not None and bool(_RETURNING.search(statement.sql))
 
 
 def _unbound(

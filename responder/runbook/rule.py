@@ -91,6 +91,8 @@ class Option:
     claims: functions of the target ask who calls, so it acts under the claims in the settings.
     in_window: only inside a maintenance window that is prepared. batch: each fix is one part of
     the whole; the rows are not kept, and then it is diagnosed anew, which offers the next part.
+    undo: a person may take it back by `name_undo`, which restores rows that are still as the fix
+    left them; volatile: columns that triggers keep, so that they need not be as they were.
     """
 
     name: str

@@ -33,13 +33,15 @@ CREATE TABLE breaker_reset (
     actor   text         NOT NULL,
     reason  text         NOT NULL
 );
-CREATE INDEX fix_against ON fix (key) WHERE verification = 'failed' OR status = 'unknown';
+CREATE INDEX fix_against ON fix (key)
+    WHERE verification = 'failed' OR status = 'unknown' OR undoes IS NOT NULL;
 
 -- What counts against the fixes of a key.
 CREATE VIEW breaker AS
 SELECT f.key, count(*) FILTER (WHERE f.verification = 'failed') AS failed_fixes,
-       count(*) FILTER (WHERE f.status = 'unknown') AS unknown_fixes
+       count(*) FILTER (WHERE f.status = 'unknown') AS unknown_fixes,
+       count(*) FILTER (WHERE f.undoes IS NOT NULL AND f.status = 'committed') AS undone_fixes
 FROM fix f LEFT JOIN breaker_reset r ON r.key = f.key
-WHERE (f.verification = 'failed' OR f.status = 'unknown') AND NOT f.dry_run
+WHERE (f.verification = 'failed' OR f.status = 'unknown' OR f.undoes IS NOT NULL) AND NOT f.dry_run
   AND coalesce(f.verified_at, f.ended_at, f.started_at) > coalesce(r.at, '-infinity')
 GROUP BY f.key;

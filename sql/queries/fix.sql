@@ -12,9 +12,10 @@ WHERE rule = %(rule)s AND started_at > %(now)s - interval '1 hour' AND actor_kin
 -- Step 1: the intent; the severity is the incident's own, so the CHECK acts already here.
 -- `attempt` is that of the walk which may carry it out.
 INSERT INTO fix (id, incident_id, decision_id, key, rule, rule_checksum, option, target, parameters,
-                 actor_kind, actor, severity, status, attempt, dry_run, statements, started_at)
+                 actor_kind, actor, severity, status, attempt, dry_run, undoes, statements, started_at)
 SELECT %(id)s, i.id, i.decision_id, i.key, i.rule, %(rule_checksum)s, %(option)s, i.target, %(parameters)s,
-       %(actor_kind)s, %(actor)s, i.severity, 'started', %(attempt)s, %(dry_run)s, %(statements)s, %(now)s
+       %(actor_kind)s, %(actor)s, i.severity, 'started', %(attempt)s, %(dry_run)s, %(undoes)s, %(statements)s,
+       %(now)s
 FROM incident i WHERE i.id = %(incident_id)s
 RETURNING *;
 
@@ -40,7 +41,7 @@ FOR UPDATE;
 SELECT a.enabled, coalesce(a.failed_over_at > i.opened_at, false) AS our_failover,
        i.status AS incident_status, i.severity, i.severity_unreadable, i.attempt,
        (f.attempt = i.attempt AND f.status = 'started') AS fenced,
-       f.actor_kind,
+       f.actor_kind, f.undoes,
        EXISTS (SELECT FROM incident o WHERE o.target = f.target AND o.stage <> 'done' AND o.id <> i.id
                AND o.status <> 'resolved' AND o.severity IN ('P0', 'P1')) AS target_on_fire,
        EXISTS (SELECT FROM promotion p WHERE p.rule = f.rule AND p.checksum = f.rule_checksum
@@ -55,15 +56,16 @@ FOR UPDATE OF f, i FOR SHARE OF a;
 UPDATE fix f
 SET status = 'recorded', recorded_at = %(now)s, severity = i.severity, xid = %(xid)s,
     system_identifier = %(system_identifier)s, timeline = %(timeline)s, counts = %(counts)s,
-    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb
+    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s
 FROM incident i
 WHERE f.id = %(id)s AND i.id = f.incident_id AND f.status = 'started' AND f.attempt = i.attempt
 RETURNING f.*;
 
 -- name: settle_fix
--- What became of it; nothing when somebody else has settled it already.
+-- What became of it; nothing when somebody else has settled it already. An undo is not verified.
 UPDATE fix
-SET status = %(status)s, reason = %(reason)s, ended_at = %(now)s, verification = %(verification)s
+SET status = %(status)s, reason = %(reason)s, ended_at = %(now)s,
+    verification = CASE WHEN undoes IS NULL THEN %(verification)s END
 WHERE id = %(id)s AND status IN ('started', 'recorded')
 RETURNING *;
 
@@ -71,7 +73,7 @@ RETURNING *;
 -- It was made, looked at and taken back: what it would have changed.
 UPDATE fix
 SET status = 'rolled_back', reason = 'dry run', ended_at = %(now)s, counts = %(counts)s,
-    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb
+    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s
 WHERE id = %(id)s AND dry_run AND status = 'started'
 RETURNING *;
 
@@ -79,6 +81,36 @@ RETURNING *;
 -- How the verification went.
 UPDATE fix SET verification = %(verification)s, verified_at = %(now)s
 WHERE id = %(id)s AND verification = 'waiting';
+
+-- name: suspend_verification
+-- While it is being undone it is not verified: a fix that was made has no verification at that time alone.
+UPDATE fix SET verification = NULL WHERE id = %(id)s AND verification = 'waiting';
+
+-- name: resume_verification
+-- The undo came to nothing, so what was suspended for it goes on.
+UPDATE fix SET verification = 'waiting'
+WHERE incident_id = %(incident_id)s AND status = 'committed' AND verification IS NULL AND undoes IS NULL
+RETURNING id;
+
+-- name: end_verification
+-- Nobody will ask any more whether it held.
+UPDATE fix SET verification = 'not_asked', verified_at = %(now)s
+WHERE incident_id = %(incident_id)s AND status = 'committed' AND undoes IS NULL
+  AND (verification = 'waiting' OR verification IS NULL)
+RETURNING id;
+
+-- name: images
+-- The rows before and after, as texts, so that no digit is lost on the way.
+SELECT before_rows::text AS before, after_rows::text AS after FROM fix WHERE id = %(id)s;
+
+-- name: mark_undone
+-- It was taken back.
+UPDATE fix SET status = 'undone' WHERE id = %(id)s AND status = 'committed';
+
+-- name: undone_by
+-- Who took it back, or tried to and nobody knows.
+SELECT id, actor, status FROM fix
+WHERE undoes = %(id)s AND NOT dry_run AND status NOT IN ('refused', 'rolled_back');
 
 -- name: refusals
 -- How often a fix of an incident came to nothing without harm, within the hour; a refusal may come

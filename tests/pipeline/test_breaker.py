@@ -94,7 +94,8 @@ def test_a_person_closes_it_and_it_is_decided_anew(start: Start) -> None:
     assert breaker(house) == Breaker()
     (event,) = resets(house)
     assert (event["actor"], event["before"], event["after"]) == ("ann", "open", "closed")
-    assert event["details"] == {"why": "the disk was full", "failed_fixes": 2, "unknown_fixes": 0}
+    counted = {"failed_fixes": 2, "unknown_fixes": 0, "undone_fixes": 0}
+    assert event["details"] == {"why": "the disk was full", **counted}
     assert event["incident_id"] == house.incidents()[-1].id
     with pytest.raises(NotOpen):
         reset_last(house)

@@ -44,6 +44,7 @@ def test_an_operator_closes_it(client: FlaskClient, tokens: Tokens, broken: Hous
         "open": False,
         "failed_fixes": 0,
         "unknown_fixes": 0,
+        "undone_fixes": 0,
         "sentence": "",
     }
     assert answer.get_json()["incident"]["stage"] == "diagnose"

@@ -127,11 +127,19 @@ class Fix(Answer):
     dry_run = fields.Boolean(
         required=True, metadata={"description": "It was made and taken back, to see what it does."}
     )
+    undoes = fields.UUID(
+        required=True, allow_none=True, metadata={"description": "The fix that it takes back."}
+    )
     status = string(of=FixStatus)
     reason = string()
     counts = anything_by_name()
     before = fields.List(anything_by_name(), required=True)
     after = fields.List(anything_by_name(), required=True)
+    left = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Ids of rows that an undo left: changed since the fix, or gone."},
+    )
     verification = string(of=Verification, null=True)
     started_at = moment()
     ended_at = moment(null=True)
@@ -144,6 +152,7 @@ class Breaker(Answer):
     open = fields.Boolean(required=True)
     failed_fixes = integer(told="Fixes that did not hold.")
     unknown_fixes = integer(told="Fixes of which nobody knows whether they were made.")
+    undone_fixes = integer(told="Fixes that a person took back.")
     sentence = string(told="How it is reset; empty while it is closed.")
 
 
