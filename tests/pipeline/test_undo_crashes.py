@@ -122,15 +122,20 @@ RETURNING t.*
 """
 
 
+_SLEEPS = """
+SELECT 1 FROM pg_stat_activity
+WHERE query ~ 'pg_sleep' AND state = 'active' AND pid <> pg_backend_pid()
+    AND datname = current_database()
+"""
+
+
 def test_who_changes_the_rows_meanwhile_wins(start: Start) -> None:
     """Their commit comes between the look at the rows and the change: nothing is overwritten."""
     house = made(start, **undoable(mend_undo=_SLOWLY))
     begun(house)
     incident = house.incident()
     with meanwhile(lambda: walk(house.services, incident.id, 0)):
-        until(
-            lambda: house.shop.rows("SELECT 1 FROM pg_stat_activity WHERE query ~ 'pg_sleep'")[1:]
-        )
+        until(lambda: house.shop.rows(_SLEEPS))
         house.shop.run("UPDATE thing SET state = 'sold' WHERE id = 2")
     fix, undo = fixes(house)
     assert (fix["status"], undo["status"]) == ("committed", "rolled_back")
