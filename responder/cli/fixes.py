@@ -1,5 +1,7 @@
-"""`fixes`: what was done, the switch of automatic fixes, and the breaker of a key."""
+"""`fixes`: what was done, how it is taken back, the switch, and the breaker of a key."""
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,11 +17,22 @@ from responder.cli.common import (
     print_table,
     read_settings,
     said,
+    seen,
+    services_of,
     store_of,
 )
-from responder.domain.actor import Actor, ActorKind
+from responder.domain.actor import ROLES, Actor, ActorKind
+from responder.domain.fix import FixStatus
 from responder.pipeline import breaker, switch
+from responder.pipeline.by_hand import NotBegun
 from responder.pipeline.document import told_fix
+from responder.pipeline.services import Services
+from responder.pipeline.undo import AskedUndo, ask_undo
+from responder.receivers.brief.changes import changes
+
+#: So long, in seconds, it is waited for the worker that carries out an undo.
+PATIENCE = 60.0
+_POLL = 0.25
 
 #: Why, for the audit and for the next one who looks.
 reason_option = click.option(
@@ -93,6 +106,53 @@ def reset_breaker(incident: UUID, reason: str, name: str, config: Path) -> None:
     if not found:
         raise Refusal("there is no such incident")
     click.echo("the breaker is closed; the incident is decided anew")
+
+
+@fixes.command("undo")
+@click.argument("fix", type=click.UUID)
+@click.option("--dry-run", is_flag=True, help="See what it would restore, and leave all as it is.")
+@as_option
+@config_option
+@json_option
+def undo_fix(fix: UUID, dry_run: bool, name: str, config: Path, as_json: bool) -> None:
+    """Take back what a fix changed; a worker does it, and this waits for it.
+
+    Rows that changed since the fix are left, and named. 1 when nothing was taken back.
+    """
+    with services_of(config) as services:
+        asked, actor = AskedUndo(fix, dry_run), Actor(ActorKind.PERSON, name)
+        try:
+            undo = ask_undo(services, asked, actor, ROLES[-1]).fix
+        except NotBegun as why:
+            raise Refusal(str(why)) from None
+        assert undo is not None
+        told = _waited_for(services, undo)
+    if as_json:
+        print_json(told)
+    elif told["ended_at"] is not None:
+        _print_undo(told)
+    if told["status"] != FixStatus.COMMITTED and told["reason"] != "dry run":
+        raise Refusal(told["reason"] or f"no worker has done it yet; see: {undo}")
+
+
+def _waited_for(services: Services, fix_id: UUID) -> dict[str, Any]:
+    """What became of a fix, or how far it is when that takes too long."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        with services.store.transaction() as tx:
+            told = told_fix(tx.one("fix", id=fix_id))
+        if told["ended_at"] is not None or time.monotonic() >= until:
+            return told
+        time.sleep(_POLL)
+
+
+def _print_undo(told: Mapping[str, Any]) -> None:
+    would = "would be " if told["dry_run"] else ""
+    click.echo(f"{told['status']}: {len(told['after'])} rows {would}as they were before the fix")
+    for line in changes(told).splitlines():
+        click.echo(f"  {seen(line)}")
+    if told["left"]:
+        click.echo(seen(f"left, changed since the fix or gone: {', '.join(told['left'])}"))
 
 
 def _turned(turn: Any, store: Any, name: str, reason: str) -> Any:

@@ -24,6 +24,7 @@ from responder.pipeline.people import LONGEST_NOTE, acknowledge, note
 from responder.pipeline.services import iso
 from responder.receivers.brief import breaker_of, escalated_of
 from responder.receivers.brief.approval import approvals_of
+from responder.receivers.brief.changes import changes, has_rows
 from responder.store.incidents import incident_from_row
 
 
@@ -130,10 +131,15 @@ def _print_part(title: str, lines: Iterable[str]) -> None:
 
 def _told_fix(fix: dict[str, Any]) -> str:
     changed = ", ".join(f"{count} rows of {table}" for table, count in fix["counts"].items())
+    name = f"undo of {fix['option']}" if fix["undoes"] else fix["option"]
+    told = f"{name}: {fix['status']} {fix['reason'] or changed}".rstrip()
     if fix["dry_run"] and changed:
-        return f"{fix['option']}: a dry run; it would change {changed}"
-    told = f"{fix['option']}: {fix['status']} {fix['reason'] or changed}".rstrip()
-    return f"{told}; verification: {fix['verification'] or 'none'}"
+        told = f"{name}: a dry run; it would change {changed}"
+    elif not fix["undoes"]:
+        told += f"; verification: {fix['verification'] or 'none'}"
+    left = [f"left, changed since or gone: {', '.join(fix['left'])}"] if fix["left"] else []
+    rows = changes(fix).splitlines() if has_rows(fix) else []
+    return "\n".join([f"{told}; {fix['id']}", *(f"  {each}" for each in (*left, *rows))])
 
 
 def _told_answer(answer: dict[str, Any]) -> str:

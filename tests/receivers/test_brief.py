@@ -180,10 +180,15 @@ def test_a_fix_shows_what_changed_before_and_after() -> None:
         "2026-03-14 03:12 UTC\n"
         "Made and verified: the cause is gone, after 31 s.\n"
         "Changed: 12 rows of shopify_sync_queue.\n"
-        "             before              after\n"
-        "last_error   3 different values  12 x empty\n"
-        "retry_count  12 x 3              12 x 0\n"
-        "status       12 x failed         12 x queued"
+        "row        column       before               after\n"
+        "all 12     retry_count  3                    0\n"
+        "all 12     status       failed               queued\n"
+        "7abad000…  last_error   no answer from Sho…  empty\n"
+        "7abad001…  last_error   HTTP 502 Bad Gatew…  empty\n"
+        "7abad002…  last_error   HTTP 503 Service U…  empty\n"
+        "7abad003…  last_error   no answer from Sho…  empty\n"
+        "7abad004…  last_error   HTTP 502 Bad Gatew…  empty\n"
+        "... 7 more rows"
     )
 
 

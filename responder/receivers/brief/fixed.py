@@ -1,18 +1,26 @@
-"""What was fixed, by whom, and how that was verified, with the numbers before and after."""
+"""What was fixed, by whom, and how that was verified, with the rows before and after."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from responder.receivers.brief.changes import changes, has_rows
 from responder.receivers.brief.piece import Part, Piece
-from responder.receivers.brief.table import cell
-from responder.receivers.brief.text import lasted, line, mapping, moment, number, records, when
+from responder.receivers.brief.text import (
+    lasted,
+    line,
+    mapping,
+    moment,
+    number,
+    records,
+    when,
+    words,
+)
 
 MAX_FIXES = 2
 MAX_CHANGES = 5
-#: A column with more different values says nothing when it is counted.
-_FEW = 3
-_SHORT = 30
+MAX_LEFT = 10
+#: Why a fix that was only tried was rolled back.
+TRIED = "dry run"
 
 _VERIFIED = {
     "waiting": "Made; whether the cause is gone is being verified.",
@@ -68,22 +76,40 @@ def _is_earlier(document: Mapping[str, Any], fix: Mapping[str, Any]) -> bool:
 
 
 def _newest(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next(reversed(records(document.get("fixes"))), {})
+    """The last one that counts: not what was only tried, nor an undo that came to nothing."""
+    fixes = [each for each in records(document.get("fixes")) if each.get("dry_run") is not True]
+    nothing = ("rolled_back", "refused")
+    made = [each for each in fixes if not each.get("undoes") or each.get("status") not in nothing]
+    return next(reversed(made), {})
 
 
 def _piece(document: Mapping[str, Any], fix: Mapping[str, Any]) -> Piece:
     actor = mapping(fix.get("actor"))
     name = line(actor.get("name"), 80) if actor.get("kind") == "person" else "the responder"
     at = when(fix.get("ended_at") or fix.get("started_at"))
-    said = [f"{_title(document, fix.get('option'))}, by {name}" + (f", {at}" if at else "")]
+    of = "Undo of: " if fix.get("undoes") else ""
+    said = [f"{of}{_title(document, fix.get('option'))}, by {name}" + (f", {at}" if at else "")]
     said.append(_how_far(fix))
     counts = [
         f"{number(count):,} rows of {line(table, 80)}"
         for table, count in mapping(fix.get("counts")).items()
     ]
-    if counts and fix.get("status") == "committed":
-        said.append(f"Changed: {', '.join(counts[:MAX_CHANGES])}.")
-    return Piece("\n".join(filter(None, said)), rows=_before_and_after(fix))
+    if counts and has_rows(fix):
+        would = "It would change" if fix.get("dry_run") is True else "Changed"
+        said.append(f"{would}: {', '.join(counts[:MAX_CHANGES])}.")
+    said.append(_left(fix))
+    rows = changes(fix) if has_rows(fix) else ""
+    return Piece("\n".join(filter(None, said)), rows=rows)
+
+
+def _left(fix: Mapping[str, Any]) -> str:
+    """The rows that an undo left alone, by their ids."""
+    ids = words(fix.get("left"))
+    if not ids:
+        return ""
+    named = ", ".join(line(each, 40) for each in ids[:MAX_LEFT])
+    more = f" and {len(ids) - MAX_LEFT:,} more" if len(ids) > MAX_LEFT else ""
+    return f"Left as they are, since they changed after the fix or are gone: {named}{more}."
 
 
 def _title(document: Mapping[str, Any], option: object) -> str:
@@ -98,32 +124,11 @@ def _title(document: Mapping[str, Any], option: object) -> str:
 
 def _how_far(fix: Mapping[str, Any]) -> str:
     status, reason = line(fix.get("status"), 20), line(fix.get("reason"), 300)
+    if reason == TRIED:
+        return "A dry run: made, looked at and taken back; nothing was changed."
     if status != "committed":
         return f"{_TOLD.get(status, status)} {reason}".strip()
     verification = line(fix.get("verification"), 20)
     took = lasted(fix.get("ended_at"), fix.get("verified_at")) if verification == "held" else ""
     told = _VERIFIED.get(verification, "Made.")
     return f"{told[:-1]}, after {took}." if took else told
-
-
-def _before_and_after(fix: Mapping[str, Any]) -> str:
-    """The columns whose values changed, each value with the number of rows that have it."""
-    before, after = records(fix.get("before")), records(fix.get("after"))
-    if not before or not after or fix.get("status") != "committed":
-        return ""
-    names = [name for name in before[0] if name in after[0]]
-    changes = []
-    for name in names[:100]:
-        old, new = (Counter(cell(row.get(name)) for row in rows) for rows in (before, after))
-        if old != new and max(len(old), len(new)) <= _FEW:
-            changes.append((line(name, _SHORT), _counted(old), _counted(new)))
-    shown = [("", "before", "after"), *changes[:MAX_CHANGES]]
-    wide = [max(len(row[place]) for row in shown) for place in range(2)]
-    told = [f"{name:<{wide[0]}}  {old:<{wide[1]}}  {new}".rstrip() for name, old, new in shown]
-    return "\n".join(told) if changes else ""
-
-
-def _counted(values: Counter[str]) -> str:
-    """`12 x failed`, or how many values there are when they would need too much room."""
-    told = ", ".join(f"{count} x {value or 'empty'}" for value, count in values.items())
-    return told if len(told) <= _SHORT else f"{len(values)} different values"

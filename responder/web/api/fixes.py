@@ -1,6 +1,6 @@
 """Fixes by people: ask for one, and see what became of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +8,10 @@ from flask import Response, g, jsonify, url_for
 from marshmallow import Schema, fields, validate
 
 from responder.pipeline.approval import told_approval
-from responder.pipeline.by_hand import Asked, NotBegun, ask
+from responder.pipeline.by_hand import Asked, Begun, NotBegun, ask
 from responder.pipeline.document import told_fix
 from responder.pipeline.services import iso
+from responder.pipeline.undo import AskedUndo, ask_undo
 from responder.web.api.endpoints import Endpoints, services
 from responder.web.api.incident_document import Approval, Fix
 from responder.web.api.schemas import Answer, Flag, anything_by_name, moment, string
@@ -35,6 +36,13 @@ class FixRequest(Schema):
     dry_run = Flag(
         load_default=False,
         metadata={"description": "Make it, see what it changes, and take it back."},
+    )
+
+
+class UndoRequest(Schema):
+    dry_run = Flag(
+        load_default=False,
+        metadata={"description": "Take it back, see what that changes, and leave it as it is."},
     )
 
 
@@ -88,8 +96,33 @@ def ask_for_fix(said: Mapping[str, Any], headers: Mapping[str, str], incident_id
     before under this key. An option may need a higher role than this call.
     """
     asked = Asked(incident_id, **said, key=headers.get("key"))
+    return _begun(lambda: ask(services(), asked, g.caller.actor, g.caller.role))
+
+
+@endpoints.post(
+    "/fixes/<uuid:fix_id>/undo",
+    role="operator",
+    headers=FixHeaders,
+    body=UndoRequest,
+    answers={202: WholeFix, 200: WholeFix},
+    problems=["not_found", "conflict", "not_possible", "key_reused"],
+    also={"responses": {202: {"headers": _PLACE}, 200: {"headers": {**_PLACE, **_AGAIN}}}},
+)
+def undo_fix(said: Mapping[str, Any], headers: Mapping[str, str], fix_id: UUID) -> Response:
+    """Take back what a fix changed, under your name: a fix of its own, which `undoes` the other.
+
+    Only rows that are still as the fix left them come back, exactly as they were; `left` names the
+    others. `202`: a worker does it now; its place says what becomes of it. `200`: you asked for it
+    before under this key. An option may need a higher role than this call.
+    """
+    asked = AskedUndo(fix_id, **said, key=headers.get("key"))
+    return _begun(lambda: ask_undo(services(), asked, g.caller.actor, g.caller.role))
+
+
+def _begun(begin: Callable[[], Begun]) -> Response:
+    """The fix that a worker carries out now, what waits for a second person, or why there is none."""
     try:
-        begun = ask(services(), asked, g.caller.actor, g.caller.role)
+        begun = begin()
     except NotBegun as error:
         reason = error.objection
         raise Problem(REASONS[reason], reason, str(error), **error.more) from None
@@ -98,7 +131,7 @@ def ask_for_fix(said: Mapping[str, Any], headers: Mapping[str, str], incident_id
     else:
         assert begun.approval is not None
         response = jsonify(told_approval(begun.approval))
-        place = url_for("incidents.incident", incident_id=incident_id)
+        place = url_for("incidents.incident", incident_id=begun.approval["incident_id"])
     response.status_code = 200 if begun.again else 202
     response.headers["Location"] = place
     if begun.again:
