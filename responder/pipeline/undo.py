@@ -63,9 +63,7 @@ def ask_undo(services: Services, asked: AskedUndo, actor: Actor, role: str) -> B
         raise NotBegun(Objection.CONFLICT, "another fix of the same key is open") from None
 
 
-def _begin(
-    services: Services, tx: Transaction, asked: AskedUndo, actor: Actor, role: str
-) -> Begun:
+def _begin(services: Services, tx: Transaction, asked: AskedUndo, actor: Actor, role: str) -> Begun:
     found = tx.maybe("fix", id=asked.fix)
     if found is None:
         raise NotBegun(Objection.NOT_FOUND, "there is no such fix")

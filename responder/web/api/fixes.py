@@ -120,7 +120,7 @@ def undo_fix(said: Mapping[str, Any], headers: Mapping[str, str], fix_id: UUID) 
 
 
 def _begun(begin: Callable[[], Begun]) -> Response:
-    """The fix that a worker carries out now, what waits for a second person, or why there is none."""
+    """The fix that a worker carries out now, what waits for a second one, or why there is none."""
     try:
         begun = begin()
     except NotBegun as error:
