@@ -26,6 +26,8 @@ Row = Mapping[str, Any]
 
 #: Seconds. With an item of this age somebody is still taking it in.
 _IDLE = 4 * 3600
+#: So many of the active batches are looked at, those that were opened first.
+_MOST = 20
 
 
 class IntakeBatchStuck(Rule):
@@ -79,13 +81,19 @@ class IntakeBatchStuck(Rule):
             return
         idle = [row for row in batches if row["status"] == "active" and _idle(row, work) > _IDLE]
         if idle:
-            names = ", ".join(row["lot_number"] for row in idle[:5])
-            yield Finding(
-                "forgotten",
-                f"{len(idle)} batches are active and nobody has touched them for four hours: "
-                f"{names}{' and others' if len(idle) > 5 else ''}. Each is its own decision.",
-                rows=idle,
-            )
+            yield _forgotten(idle, " or more" if len(batches) == _MOST else "")
+
+
+def _forgotten(idle: Sequence[Row], more: str) -> Finding:
+    """All that nobody has touched: each is a decision of its own."""
+    names = ", ".join(row["lot_number"] for row in idle[:5])
+    which = "1 batch is" if len(idle) == 1 else f"{len(idle)}{more} batches are"
+    return Finding(
+        "forgotten",
+        f"{which} active and nobody has touched {'it' if len(idle) == 1 else 'them'} for four "
+        f"hours: {names}{' and others' if len(idle) > 5 else ''}. Each is its own decision.",
+        rows=idle,
+    )
 
 
 def _of_named(

@@ -137,6 +137,28 @@ def test_an_alert_that_names_none_is_about_the_forgotten_ones(house: House) -> N
     assert finding(house)["offers"] == []
 
 
+@pytest.mark.parametrize(
+    ("batches", "said"),
+    [
+        (1, "1 batch is active and nobody has touched it for four hours: F-1. Each"),
+        (9, "9 batches are active and nobody has touched them for four hours: F-1, "),
+        (40, "19 or more batches are active"),  # one older is being worked on
+    ],
+)
+def test_how_many_are_forgotten_is_said_as_far_as_it_is_known(
+    house: House, batches: int, said: str
+) -> None:
+    house.shop.run(
+        "INSERT INTO intake_lots (lot_number, created_at)"
+        " SELECT 'F-' || n, now() - interval '9 days' + n * interval '1 minute'"
+        " FROM generate_series(1, %(batches)s) n",
+        {"batches": batches},
+    )
+    house.post(alert(NAME))
+    house.settle()
+    assert finding(house)["summary"].startswith(said)
+
+
 def next_check(house: House) -> None:
     """The next time of the rule's schedule, with all that comes of it."""
     run_checks(house.services)
