@@ -37,10 +37,16 @@ _AT_ONCE = 8
 
 
 def deliver(services: Services, page: bool) -> int:
-    """Send what is due; returns how many messages were tried."""
+    """Send what is due; returns how many messages were tried.
+
+    Pages wait while our database answers again only since a moment: whoever paged without it speaks
+    first. StoreAway when it took longer than the lease to say what is due; then nothing is claimed.
+    """
     lease = PAGE_LEASE if page else OTHER_LEASE
     until = time.monotonic() + lease.total_seconds()
     with services.store.transaction() as tx:
+        if page and services.keep.hushed(services.store.late_at):
+            return 0
         if page:
             _hold_back(tx)
         summarise(services, tx, page)
@@ -54,6 +60,9 @@ def deliver(services: Services, page: bool) -> int:
             per_minute=_per_minute(services),
             circuit_failures=CIRCUIT_FAILURES,
         )
+        if time.monotonic() > until:
+            services.store.late_at = time.monotonic()
+            raise StoreAway("our database took longer than a lease")
     if len(claimed) == 1:
         _send(services, claimed[0], until)
     elif claimed:

@@ -79,11 +79,8 @@ def web_watches(services: Services) -> list[Watch]:
 
 
 def deliver_pages(services: Services) -> None:
-    """What wakes people; after a silence of our database whoever paged without it speaks first."""
-    with services.store.transaction():
-        pass  # else StoreAway
-    if not services.keep.hushed(services.store.late_at):
-        deliver(services, page=True)
+    """What wakes people."""
+    deliver(services, page=True)
 
 
 def deliver_messages(services: Services) -> None:

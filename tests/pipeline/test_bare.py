@@ -1,10 +1,11 @@
 """What leaves when our database is silent: in time, once, counted, and joined by what follows."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from responder.domain.notification import Happening
 from responder.domain.settings import Receiver, Route, Source
 from responder.domain.severity import Severity
 from responder.pipeline.bare import A_MINUTE, flush, page_barely
-from responder.pipeline.deliver import deliver
+from responder.pipeline.deliver import PAGE_LEASE, deliver
 from responder.pipeline.keep import (
     DUE_AFTER,
     HELD_FOR,
@@ -26,7 +27,7 @@ from responder.pipeline.keep import (
 from responder.pipeline.pages import deliver_pages, page_late, page_stuck
 from responder.pipeline.triage import triage
 from responder.receivers import Undelivered
-from responder.store import Store, StoreAway
+from responder.store import SILENCE, Store, StoreAway
 from responder.store.queries import QUERIES
 from tests.house import House, alert
 from tests.walks import meanwhile, until
@@ -302,6 +303,67 @@ def test_an_ordinary_page_lets_the_bare_one_speak_first(keeping: House, clock: C
     house.services.store.late_at = clock.now
     deliver_pages(house.services)
     assert house.pager.happenings() == ["opened"]
+    page_barely(house.services)
+    clock.now += HUSH + 0.1
+    deliver_pages(house.services)
+    assert house.pager.happenings() == ["opened"]
+    rows = house.sql("SELECT status FROM notification WHERE page ORDER BY status")
+    assert [row["status"] for row in rows] == ["sent", "superseded"]
+
+
+@contextmanager
+def silent_while_asked(house: House) -> Iterator[None]:
+    """Our database takes no connection for a moment, which is longer than it may be silent."""
+    services, held = house.services, Event()
+    narrow = Store(services.store.url, 1, "test", services.store.offset)
+    narrow.open()
+    house.services = replace(services, store=narrow)
+
+    def hold() -> None:
+        with narrow.transaction() as tx:
+            held.set()
+            tx.connection.execute("SELECT pg_sleep(%s)", [SILENCE + 0.2])
+
+    with meanwhile(hold):
+        assert held.wait(30)
+        yield
+    narrow.close()
+    house.services = services
+
+
+@contextmanager
+def silent_while_claiming(house: House) -> Iterator[None]:
+    """It answers, and then says for longer than a lease nothing of what is due."""
+    held = Event()
+
+    def hold() -> None:
+        with house.services.store.transaction() as tx:
+            tx.connection.execute("LOCK TABLE notification")
+            held.set()
+            tx.connection.execute("SELECT pg_sleep(%s)", [PAGE_LEASE.total_seconds() + 0.2])
+
+    with meanwhile(hold):
+        assert held.wait(30)
+        yield
+
+
+@pytest.mark.parametrize("silent", [silent_while_asked, silent_while_claiming])
+def test_a_silence_in_the_middle_of_a_look_wakes_nobody_twice(
+    keeping: House, clock: Clock, silent: Callable[[House], AbstractContextManager[None]]
+) -> None:
+    """Whoever was about to page leaves it, unclaimed, until our database knows what left."""
+    house = keeping
+    house.with_settings(last_resort=None)
+    house.post(alert("Odd", severity="critical"))
+    house.run_triage()
+    clock.now += DUE_AFTER + 0.1
+    with away(house):
+        page_barely(house.services)
+    house.later(timedelta(seconds=2))
+    with silent(house), suppress(StoreAway):
+        deliver(house.services, page=True)
+    with suppress(StoreAway):
+        deliver_pages(house.services)
     page_barely(house.services)
     clock.now += HUSH + 0.1
     deliver_pages(house.services)
