@@ -41,6 +41,15 @@ def fixes(house: House) -> list[dict[str, Any]]:
     return house.sql("SELECT * FROM fix ORDER BY started_at, id")
 
 
+def on_fire(house: House) -> None:
+    """A P1 is open on the same target."""
+    house.sql(
+        "INSERT INTO incident (id, key, title, source, target, parameters, labels, status, stage,"
+        " severity, severity_unreadable, opened_at, seen_at) SELECT gen_random_uuid(), 'other',"
+        " 'x', 'x', 'shop_eu', '{}', '{}', 'open', 'watch', 'P1', false, now(), now()"
+    )
+
+
 def reasons(house: House) -> list[str]:
     """Of all decisions, in order."""
     return [row["reason"] for row in house.sql("SELECT reason FROM decision ORDER BY at, id")]

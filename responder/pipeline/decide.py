@@ -8,13 +8,12 @@ from responder.domain.answer import ErrorKind
 from responder.domain.decision import Action, Autonomy, Decision, Facts, Reason
 from responder.domain.duration import parse_duration
 from responder.domain.incident import Incident, IncidentStatus, Stage
-from responder.domain.matcher import first_failed, parse_matcher
 from responder.domain.notification import Happening
 from responder.domain.severity import Severity
 from responder.pipeline import climbing, switch
 from responder.pipeline.breaker import breaker_of
 from responder.pipeline.diagnose import UNASKABLE
-from responder.pipeline.maintenance import asking_resumes
+from responder.pipeline.maintenance import asking_resumes, fixing_resumes
 from responder.pipeline.notify import page, tell
 from responder.pipeline.plan import plan
 from responder.pipeline.promotion import ceiling_of
@@ -89,10 +88,7 @@ def gather_facts(
         verifying=row["verifying"],
         target_on_fire=row["target_on_fire"],
         stopped=row["stopped"],
-        window=any(
-            first_failed([parse_matcher(text) for text in matchers], incident.labels) is None
-            for matchers in row["windows"]
-        ),
+        window=fixing_resumes(tx, incident.labels) is not None,
         unasked_until=_unasked_until(tx, incident, trouble, answers),
         breaker=breaker_of(tx, incident.key).open,
         limit_reached=row["fixes_this_hour"] >= HOURLY_LIMIT,

@@ -15,7 +15,7 @@ from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident, Stage
 from responder.domain.severity import Severity
 from responder.pipeline.decide import HOURLY_LIMIT, notice_failover
-from responder.pipeline.maintenance import NO_WINDOW, window_allows
+from responder.pipeline.maintenance import NO_WINDOW, fixing_resumes, window_allows
 from responder.pipeline.recover import recover
 from responder.pipeline.services import Services, record
 from responder.pipeline.settle import (
@@ -270,7 +270,8 @@ def _record(
     with services.store.transaction() as tx:
         tx.run("lock_target", target=incident.target)
         notice_failover(services, tx)
-        _pass(tx.one("gate", id=fix_id))
+        gate = tx.one("gate", id=fix_id)
+        _pass(gate, fixing_resumes(tx, incident.labels) is not None)
         if option is not None and option.in_window and not window_allows(tx, incident.labels):
             raise _AtTheGate(NO_WINDOW)
         row = tx.maybe(
@@ -289,7 +290,7 @@ def _record(
         fix_event(tx, incident, row, FixStatus.STARTED, FixStatus.RECORDED, counts=made.counts)
 
 
-def _pass(gate: Mapping[str, Any]) -> None:
+def _pass(gate: Mapping[str, Any], window: bool) -> None:
     """Raises what speaks against the fix at the last moment."""
     automatic = gate["actor_kind"] == ActorKind.RESPONDER
     objections = {
@@ -299,6 +300,7 @@ def _pass(gate: Mapping[str, Any]) -> None:
         SENTENCES[Reason.STOPPED]: automatic and not gate["enabled"],
         SENTENCES[Reason.SEVERITY_UNREADABLE]: automatic and gate["severity_unreadable"],
         SENTENCES[Reason.TARGET_ON_FIRE]: automatic and gate["target_on_fire"],
+        SENTENCES[Reason.WINDOW]: automatic and window,
         SENTENCES[Reason.AUTONOMY]: automatic and not gate["promoted"],
     }
     for objection, holds in objections.items():

@@ -193,6 +193,11 @@ def asking_resumes(tx: Transaction, labels: Mapping[str, str]) -> datetime | Non
     return _latest_end(tx, "diagnose", labels)
 
 
+def fixing_resumes(tx: Transaction, labels: Mapping[str, str]) -> datetime | None:
+    """When what carries these labels may be fixed automatically again; None: now."""
+    return _latest_end(tx, "fix", labels)
+
+
 #: Why an option that is only for windows is not run now.
 NO_WINDOW = "it runs only inside a maintenance window that allows such work, and none is in force"
 

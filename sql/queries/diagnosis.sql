@@ -56,9 +56,7 @@ SELECT
     EXISTS (SELECT FROM fix WHERE key = %(key)s AND verification = 'waiting') AS verifying,
     (SELECT coalesce(jsonb_object_agg(option, ended_at), '{}') FROM (
         SELECT option, max(ended_at) AS ended_at FROM fix
-        WHERE key = %(key)s AND status IN ('committed', 'unknown') AND NOT dry_run GROUP BY option) f) AS ended,
-    (SELECT coalesce(jsonb_agg(matchers), '[]') FROM maintenance_window
-     WHERE starts_at <= %(now)s AND %(now)s < ends_at AND ready_at IS NOT NULL AND NOT fix) AS windows;
+        WHERE key = %(key)s AND status IN ('committed', 'unknown') AND NOT dry_run GROUP BY option) f) AS ended;
 
 -- name: insert_decision
 -- The decision, with all that it stands on.

@@ -21,7 +21,18 @@ from responder.runbook.catalogue import Catalogue
 from responder.store.incidents import incident_from_row
 from tests.house import House, alert
 from tests.small_rules import small_rule
-from tests.walks import BAD, SLOWLY, dies, fixes, meanwhile, reasons, refusing, timers, until
+from tests.walks import (
+    BAD,
+    SLOWLY,
+    dies,
+    fixes,
+    meanwhile,
+    on_fire,
+    reasons,
+    refusing,
+    timers,
+    until,
+)
 
 ANN = Actor(ActorKind.PERSON, "ann")
 BEA = Actor(ActorKind.PERSON, "bea")
@@ -106,14 +117,6 @@ def stopped(house: House) -> None:
 
 def unreadable(house: House) -> None:
     house.sql("UPDATE incident SET severity_unreadable = true")
-
-
-def on_fire(house: House) -> None:
-    house.sql(
-        "INSERT INTO incident (id, key, title, source, target, parameters, labels, status, stage,"
-        " severity, severity_unreadable, opened_at, seen_at) SELECT gen_random_uuid(), 'other',"
-        " 'x', 'x', 'shop_eu', '{}', '{}', 'open', 'watch', 'P1', false, now(), now()"
-    )
 
 
 def untriaged(house: House) -> None:

@@ -16,7 +16,7 @@ from responder.pipeline.fix import _start, change_of, permit_of
 from responder.store import Refused
 from responder.targets import writing
 from tests.house import House, alert
-from tests.walks import BAD, SLOWLY, fixes, meanwhile, reasons, until, walk_to
+from tests.walks import BAD, SLOWLY, fixes, meanwhile, on_fire, reasons, until, walk_to
 
 
 def fix_events(house: House) -> list[str | None]:
@@ -230,14 +230,6 @@ def test_a_p0_that_comes_during_the_fix_stops_it_at_the_gate(start: Callable[...
 
 def raised(house: House) -> None:
     house.sql("UPDATE incident SET severity = 'P1'")
-
-
-def on_fire(house: House) -> None:
-    house.sql(
-        "INSERT INTO incident (id, key, title, source, target, parameters, labels, status, stage,"
-        " severity, severity_unreadable, opened_at, seen_at) SELECT gen_random_uuid(), 'other',"
-        " 'x', 'x', 'shop_eu', '{}', '{}', 'open', 'watch', 'P1', false, now(), now()"
-    )
 
 
 def page_untriaged(house: House) -> None:

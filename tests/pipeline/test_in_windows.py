@@ -32,7 +32,9 @@ def proposed(start: Start, of_option: str = "in_window=True", **of_rule: Any) ->
 def by_ann(house: House, dry_run: bool = False) -> UUID:
     incident = house.incident()
     asked = Asked(incident.id, "mend", incident.decision_id, dry_run=dry_run)
-    return ask(house.services, asked, ANN, "operator")[0]
+    fix_id = ask(house.services, asked, ANN, "operator").fix
+    assert fix_id is not None
+    return fix_id
 
 
 def why_not(house: House) -> str:

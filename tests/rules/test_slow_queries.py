@@ -261,7 +261,9 @@ def make_old(shop: "Shop", lines: int, lots: int) -> None:
 def by_ann(house: House, option: str, role: str = "admin") -> UUID:
     incident = house.incident()
     asked = Asked(incident.id, option, incident.decision_id)
-    return ask(house.services, asked, Actor(ActorKind.PERSON, "ann"), role)[0]
+    fix_id = ask(house.services, asked, Actor(ActorKind.PERSON, "ann"), role).fix
+    assert fix_id is not None
+    return fix_id
 
 
 def fixes(house: House) -> list[tuple[str, str, str | None, dict[str, int]]]:
