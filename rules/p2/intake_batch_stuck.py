@@ -15,6 +15,10 @@ Mended:     `active` is also a batch that somebody is taking in: one with an ite
 By itself:  nothing. complete_batch: only whoever has the cards knows whether all are taken in, and
             what is completed can be sold at once. delete_batch: a deletion; it is for an admin, and
             the shop's own function asks for one, too.
+Undone:     complete_batch: the batch is active again, unless somebody has touched it since; items
+            that were sold meanwhile stay sold. delete_batch is not: the shop has no function that
+            brings a batch back, its log would go on saying that it is deleted, and the fixing role
+            would need a right on all items that nothing else needs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +60,7 @@ class IntakeBatchStuck(Rule):
             changes=("intake_lots",),
             max_rows=1,
             verify=Within("5m"),
+            undo=True,
             caution="Ask whoever takes it in whether all items are there: none can be added later.",
         ),
         Option(

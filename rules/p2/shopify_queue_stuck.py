@@ -15,6 +15,9 @@ Mended:     the runbook's "manual retry" also queues items again whose error is 
             nobody counts beyond 10,000, nor beyond 2,000 that failed.
 By itself:  retry_failed: what the consumer would have done, for at most 500 items, and the
             before-image has what they were. clear_failed and clear_queued: deletions, for people.
+Undone:     retry_failed, where the consumer has not taken an item up since. A deletion is not: what
+            the shop did meanwhile for an entry that it believed gone cannot be taken back by
+            inserting it, and the fixing role may not insert.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +60,7 @@ class ShopifyQueueStuck(Rule):
             max_rows=500,
             cooldown="30m",
             verify=Within("10m", every="30s"),
+            undo=True,
         ),
         Option(
             "clear_failed",

@@ -16,6 +16,8 @@ By itself:  requeue_item: one entry that the consumer tries as it would have tri
             kept in the before-image. requeue_all: the same for at most 500, and not again within
             two hours, so that an error which does not pass comes to a person. sync_by_hand is work
             in the shop's own pages.
+Undone:     both, as far as the consumer has not taken an entry up since: what it has sent to
+            Shopify is there, whatever its entry says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,6 +69,7 @@ class ShopifySyncFailed(Rule):
             max_rows=1,
             cooldown="2h",
             verify=Within("10m", every="30s"),
+            undo=True,
         ),
         Option(
             "requeue_all",
@@ -76,6 +79,7 @@ class ShopifySyncFailed(Rule):
             max_rows=500,
             cooldown="2h",
             verify=Within("10m", every="30s"),
+            undo=True,
         ),
         Option(
             "sync_by_hand",

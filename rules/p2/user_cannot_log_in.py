@@ -12,6 +12,9 @@ Mended:     the runbook compares addresses as they were typed; logins do not tel
             token that is refused is often not about one user: the errors of the last hour tell.
 By itself:  nothing: rights are granted by people. grant_admin is for an admin; the others are the
             daily work of whoever is on call, for the one account that the alert names.
+Undone:     all three: exactly the row that was inserted is deleted, unless it was changed, or taken
+            away and granted again by somebody else. Who was given too much loses it at once; for
+            that the fixing role may delete from both tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +60,7 @@ class UserCannotLogIn(Rule):
             changes=("user_roles",),
             max_rows=1,
             verify=Within("2m"),
+            undo=True,
         ),
         Option(
             "grant_admin",
@@ -64,6 +68,7 @@ class UserCannotLogIn(Rule):
             changes=("user_roles",),
             max_rows=1,
             verify=Within("2m"),
+            undo=True,
             role="admin",
             caution="Use sparingly: an admin may delete batches and grant roles.",
         ),
@@ -73,6 +78,7 @@ class UserCannotLogIn(Rule):
             changes=("user_shopify_assignments",),
             max_rows=1,
             verify=Within("2m"),
+            undo=True,
             asks={
                 "store_key": "Which store? Its key, as others have it.",
                 "location": "Which Shopify location? gid://shopify/Location/... or its number.",

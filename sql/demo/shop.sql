@@ -185,7 +185,7 @@ GRANT SELECT, UPDATE (status, completed_at) ON intake_lots TO responder_writing;
 GRANT SELECT ON intake_items TO responder_writing;
 GRANT USAGE ON SCHEMA auth TO responder_writing;
 GRANT SELECT (id, email) ON auth.users TO responder_writing;
-GRANT SELECT, INSERT (user_id, role) ON user_roles TO responder_writing;
-GRANT SELECT, INSERT (user_id, store_key, shopify_location_gid) ON user_shopify_assignments
+GRANT SELECT, DELETE, INSERT (user_id, role) ON user_roles TO responder_writing;
+GRANT SELECT, DELETE, INSERT (user_id, store_key, shopify_location_gid) ON user_shopify_assignments
     TO responder_writing;
 GRANT EXECUTE ON FUNCTION admin_clear_shopify_sync_queue, admin_delete_batch TO responder_writing;

@@ -97,6 +97,15 @@ SELECT EXISTS (
         WHEN %(lot)s ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN (%(lot)s)::uuid END)
 ) AS gone;
 
+-- name: complete_batch_undo
+-- The batch is as it was before, if nobody has touched it since.
+UPDATE intake_lots lots
+SET status = b.status, completed_at = b.completed_at
+FROM jsonb_populate_recordset(NULL::intake_lots, %(before)s) b
+WHERE lots.id = b.id
+    AND to_jsonb(lots)::text IN (SELECT value::text FROM jsonb_array_elements(%(after)s))
+RETURNING lots.*;
+
 -- name: delete_batch
 -- Mark the batch and its items as deleted, as the shop's own function does it for admins.
 SELECT lots.id AS lot_id, admin_delete_batch(lots.id, %(why)s) AS deleted

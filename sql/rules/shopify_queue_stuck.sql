@@ -114,6 +114,15 @@ SELECT NOT EXISTS (
         )
 ) AS gone;
 
+-- name: retry_failed_undo
+-- The items fail again that still wait as the retry left them; what was taken up since is let be.
+UPDATE shopify_sync_queue q
+SET status = b.status, retry_count = b.retry_count, last_error = b.last_error
+FROM jsonb_populate_recordset(NULL::shopify_sync_queue, %(before)s) b
+WHERE q.id = b.id
+    AND to_jsonb(q)::text IN (SELECT value::text FROM jsonb_array_elements(%(after)s))
+RETURNING q.*;
+
 -- name: clear_failed
 -- Delete every failed item from the queue, as the shop's own function does it.
 SELECT admin_clear_shopify_sync_queue('failed') AS cleared;

@@ -75,6 +75,15 @@ SELECT NOT EXISTS (
     SELECT FROM shopify_sync_queue WHERE id = %(entry)s::uuid AND status = 'failed'
 ) AS gone;
 
+-- name: requeue_item_undo
+-- The item fails again that still waits as the retry left it; what was taken up since is let be.
+UPDATE shopify_sync_queue q
+SET status = b.status, retry_count = b.retry_count, last_error = b.last_error
+FROM jsonb_populate_recordset(NULL::shopify_sync_queue, %(before)s) b
+WHERE q.id = b.id
+    AND to_jsonb(q)::text IN (SELECT value::text FROM jsonb_array_elements(%(after)s))
+RETURNING q.*;
+
 -- name: requeue_all
 -- Queue again what failed until its retries were used up, but permanent errors and what is overtaken.
 UPDATE shopify_sync_queue
@@ -110,3 +119,12 @@ SELECT NOT EXISTS (
             SELECT FROM intake_items i WHERE i.id = inventory_item_id AND i.deleted_at IS NULL
         )
 ) AS gone;
+
+-- name: requeue_all_undo
+-- The items fail again that still wait as the retry left them; what was taken up since is let be.
+UPDATE shopify_sync_queue q
+SET status = b.status, retry_count = b.retry_count, last_error = b.last_error
+FROM jsonb_populate_recordset(NULL::shopify_sync_queue, %(before)s) b
+WHERE q.id = b.id
+    AND to_jsonb(q)::text IN (SELECT value::text FROM jsonb_array_elements(%(after)s))
+RETURNING q.*;

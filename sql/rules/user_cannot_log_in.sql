@@ -51,14 +51,14 @@ LIMIT 20;
 
 -- name: grant_staff
 -- The account gets the staff role.
-INSERT INTO user_roles (user_id, role)
+INSERT INTO user_roles AS granted (user_id, role)
 SELECT id, 'staff'::app_role FROM auth.users WHERE lower(email) = lower(btrim(%(email)s))
 ON CONFLICT (user_id, role) DO NOTHING
-RETURNING user_id AS id, role;
+RETURNING granted.user_id AS id, granted.id AS grant_id, granted.role;
 
 -- name: grant_staff_before
 -- The account, if it lacks the staff role.
-SELECT u.id, u.email FROM auth.users u
+SELECT u.id, NULL::app_role AS role FROM auth.users u
 WHERE lower(u.email) = lower(btrim(%(email)s))
     AND NOT EXISTS (SELECT FROM user_roles r WHERE r.user_id = u.id AND r.role = 'staff');
 
@@ -69,16 +69,23 @@ SELECT EXISTS (
     WHERE lower(u.email) = lower(btrim(%(email)s)) AND r.role = 'staff'
 ) AS gone;
 
+-- name: grant_staff_undo
+-- The account loses the role again, if it still has it from this grant.
+DELETE FROM user_roles r
+USING jsonb_to_recordset(%(after)s) a (id uuid, grant_id uuid, role app_role)
+WHERE r.id = a.grant_id AND r.user_id = a.id AND r.role = a.role
+RETURNING r.user_id AS id, NULL::app_role AS role;
+
 -- name: grant_admin
 -- The account gets the admin role.
-INSERT INTO user_roles (user_id, role)
+INSERT INTO user_roles AS granted (user_id, role)
 SELECT id, 'admin'::app_role FROM auth.users WHERE lower(email) = lower(btrim(%(email)s))
 ON CONFLICT (user_id, role) DO NOTHING
-RETURNING user_id AS id, role;
+RETURNING granted.user_id AS id, granted.id AS grant_id, granted.role;
 
 -- name: grant_admin_before
 -- The account, if it lacks the admin role.
-SELECT u.id, u.email FROM auth.users u
+SELECT u.id, NULL::app_role AS role FROM auth.users u
 WHERE lower(u.email) = lower(btrim(%(email)s))
     AND NOT EXISTS (SELECT FROM user_roles r WHERE r.user_id = u.id AND r.role = 'admin');
 
@@ -89,9 +96,16 @@ SELECT EXISTS (
     WHERE lower(u.email) = lower(btrim(%(email)s)) AND r.role = 'admin'
 ) AS gone;
 
+-- name: grant_admin_undo
+-- The account loses the role again, if it still has it from this grant.
+DELETE FROM user_roles r
+USING jsonb_to_recordset(%(after)s) a (id uuid, grant_id uuid, role app_role)
+WHERE r.id = a.grant_id AND r.user_id = a.id AND r.role = a.role
+RETURNING r.user_id AS id, NULL::app_role AS role;
+
 -- name: assign_store
 -- The account gets this store and location; a number alone is a location's.
-INSERT INTO user_shopify_assignments (user_id, store_key, shopify_location_gid)
+INSERT INTO user_shopify_assignments AS assigned (user_id, store_key, shopify_location_gid)
 SELECT u.id, btrim(%(store_key)s),
     regexp_replace(btrim(%(location)s), '^(\d+)$', 'gid://shopify/Location/\1')
 FROM auth.users u
@@ -101,11 +115,12 @@ WHERE lower(u.email) = lower(btrim(%(email)s))
         WHERE a.user_id = u.id AND a.store_key = btrim(%(store_key)s) AND a.shopify_location_gid
             = regexp_replace(btrim(%(location)s), '^(\d+)$', 'gid://shopify/Location/\1')
     )
-RETURNING user_id AS id, store_key, shopify_location_gid;
+RETURNING assigned.user_id AS id, assigned.id AS assignment_id, assigned.store_key,
+    assigned.shopify_location_gid, assigned.region_id;
 
 -- name: assign_store_before
 -- The account, if it lacks this store and location.
-SELECT u.id, u.email FROM auth.users u
+SELECT u.id, NULL::text AS store_key, NULL::text AS shopify_location_gid FROM auth.users u
 WHERE lower(u.email) = lower(btrim(%(email)s))
     AND NOT EXISTS (
         SELECT FROM user_shopify_assignments a
@@ -121,3 +136,12 @@ SELECT EXISTS (
         AND a.shopify_location_gid ~ '^gid://shopify/Location/\d+$' AND a.shopify_location_gid
             = regexp_replace(btrim(%(location)s), '^(\d+)$', 'gid://shopify/Location/\1')
 ) AS gone;
+
+-- name: assign_store_undo
+-- The assignment is gone again, if it is still as it was made.
+DELETE FROM user_shopify_assignments s
+USING jsonb_to_recordset(%(after)s)
+    a (id uuid, assignment_id uuid, store_key text, shopify_location_gid text, region_id text)
+WHERE s.id = a.assignment_id AND s.user_id = a.id AND s.store_key = a.store_key
+    AND s.shopify_location_gid = a.shopify_location_gid AND s.region_id IS NOT DISTINCT FROM a.region_id
+RETURNING s.user_id AS id, NULL::text AS store_key, NULL::text AS shopify_location_gid;

@@ -40,8 +40,10 @@ TABLES = """
 
 def parameters(statement: str, rule: LoadedRule) -> Mapping[str, str]:
     """A value for each parameter that its type takes: a time, or what every other type takes."""
+    fixed = {"before": "[]", "after": "[]"}
     return {
-        name: "2020-02-02" if name.endswith("_until") else "00000000-0000-0000-0000-000000000000"
+        name: fixed.get(name)
+        or ("2020-02-02" if name.endswith("_until") else "00000000-0000-0000-0000-000000000000")
         for name in rule.statements[statement].needs()
     }
 
@@ -87,6 +89,8 @@ def test_writing_role_may_run_the_option(
         f"{option.name}_before": "SELECT to_jsonb(q) FROM ({}) q",
         f"{option.name}_verify": "SELECT to_jsonb(q) FROM ({}) q",
     }
+    if option.undo:
+        wraps[f"{option.name}_undo"] = wraps[option.name]
     for statement, wrap in wraps.items():
         text = "EXPLAIN " + wrap.format(rule.statements[statement].sql)
         shared_shop.run(text, parameters(statement, rule), user="responder_writing")
