@@ -1,6 +1,7 @@
 """`responder fixes undo`, with a worker that is there and with none."""
 
 import json
+import re
 import sys
 from threading import Event, Thread
 from typing import Any
@@ -51,7 +52,7 @@ def test_it_says_what_was_taken_back(run: Run, retried: House) -> None:
     done = undone(run, house, "--as", "ann")
     assert done.exit_code == 0, done.output
     assert "\ncommitted: 2 rows as they were before the fix" in done.output
-    assert "status       queued  failed" in done.output
+    assert re.search(r"status +queued +failed", done.output)
     (left,) = fixes(house)[2]["left_rows"]
     assert f"left, changed since the fix or gone: {left}" in done.output
     again = undone(run, house)
@@ -59,7 +60,7 @@ def test_it_says_what_was_taken_back(run: Run, retried: House) -> None:
     shown = run("incidents", "show", str(house.incident().id)).output
     assert "undo of retry_failed: committed 2 rows of shopify_sync_queue" in shown
     assert f"left, changed since or gone: {left}" in shown
-    assert "status       failed  queued" in shown
+    assert re.search(r"status +failed +queued", shown)
 
 
 def test_without_a_worker_it_says_so(
