@@ -294,8 +294,9 @@ def _parameters(
     offering = [finding for finding in findings if option.name in finding["offers"]]
     found = offering[0]["parameters"] if offering else {}
     parameters = {**incident.parameters, **found, **answered}
-    statements = (option.name, f"{option.name}_before", f"{option.name}_verify")
-    needed = {name for each in statements for name in rule.statements[each].needs()}
+    parts = [f"{option.name}{part}" for part in ("", "_before", "_verify", "_after", "_undo")]
+    statements = [rule.statements[part] for part in parts if part in rule.statements]
+    needed = {name for each in statements for name in each.needs()} - {"before", "after"}
     unsaid = sorted(name for name in needed if parameters.get(name) is None)
     if unsaid:
         detail = f"neither the alert nor the finding says {', '.join(unsaid)}"

@@ -401,3 +401,45 @@ def test_loading_leaves_nothing_beside_the_rules(write: Write) -> None:
     root = write()
     load(root)
     assert sorted(path.name for path in (root / "rules").rglob("*")) == ["p2", "stuck.py"]
+
+
+UNDO = {"retry_undo": "UPDATE queue SET a = 1 WHERE %(before)s <> %(after)s RETURNING *"}
+BARE = {"retry": "SELECT retry_all()"}
+UNDO_MISTAKES = {
+    "no statement": ({"undo": True}, {}, "has undo=True, so it needs the statement `retry_undo`"),
+    "not said": ({}, UNDO, "so option retry must say undo=True"),
+    "no after": (
+        {"undo": True},
+        {"retry_undo": "UPDATE queue SET a = 1 WHERE %(before)s <> '' RETURNING *"},
+        "`retry_undo` must bind %(after)s",
+    ),
+    "returns nothing": (
+        {"undo": True},
+        {"retry_undo": "UPDATE queue SET a = 1 WHERE %(after)s <> ''"},
+        "`retry_undo` must return the rows that it restores",
+    ),
+    "no after-image": ({"undo": True}, {**UNDO, **BARE}, "its undo needs `retry_after` too"),
+    "acts outside": ({"undo": True, "automatic": False, "outside": True}, UNDO, "cannot be undone"),
+    "a batch": ({"undo": True, "automatic": False, "batch": True}, UNDO, "cannot be undone"),
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sql", "complaint"), UNDO_MISTAKES.values(), ids=UNDO_MISTAKES.keys()
+)
+def test_a_mistake_of_an_undo(
+    write: Write, settings: dict[str, Any], sql: dict[str, str], complaint: str
+) -> None:
+    root = write(options=option(**settings), sql={**ROWS, **RETRY, **RETURNS, **sql})
+    (mistake,) = mistakes(root)
+    assert complaint in mistake
+
+
+RETURNS = {"retry": "UPDATE queue SET a = 1 RETURNING *"}
+
+
+@pytest.mark.parametrize("more", [RETURNS, {**BARE, "retry_after": "SELECT %(before)s"}])
+def test_an_option_that_can_be_undone(write: Write, more: dict[str, str]) -> None:
+    sql = {**ROWS, **RETRY, **more, **UNDO}
+    (rule,) = load(write(options=option(undo=True), sql=sql))
+    assert rule.options["retry"].undo
