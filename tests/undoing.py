@@ -47,7 +47,9 @@ def made(start: Callable[..., House], **of_rule: Any) -> House:
 def undo_of(house: House, role: str = "operator", **changes: Any) -> UUID:
     """Ann asks for the undo of the first fix."""
     asked = AskedUndo(changes.pop("fix", fixes(house)[0]["id"]), **changes)
-    return ask_undo(house.services, asked, ANN, role)[0]
+    begun = ask_undo(house.services, asked, ANN, role)
+    assert begun.fix is not None
+    return begun.fix
 
 
 def refused(house: House, role: str = "operator", **changes: Any) -> NotBegun:

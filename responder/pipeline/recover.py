@@ -87,6 +87,7 @@ def give_up(incident: Incident, services: Services) -> Incident:
             note_commit(tx, incident, left["id"])
         elif left is not None and status is not None:
             settle(tx, incident, left["id"], status, f"interrupted: {detail}")
-        if end_verification(tx, incident, detail, RESPONDER) and reason != Reason.UNKNOWN:
+        ended = end_verification(tx, incident, detail, RESPONDER)
+        if ended and status in (None, FixStatus.COMMITTED):
             reason = Reason.NOT_VERIFIED
         return hand_over(services, tx, incident, reason, detail)
