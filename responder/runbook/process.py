@@ -4,6 +4,8 @@ No process of ours that holds credentials runs code of a rule, not even to load 
 """
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -173,13 +175,13 @@ class RuleProcess:
         self._control.settimeout(TO_CONCLUDE)
 
     def _stop(self) -> None:
-        if self._control is not None and self._process is not None:
-            self._control.close()  # its end is the child's sign to end, with its forks
-            try:
-                self._process.wait(TO_CONCLUDE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        """Its forks are of its group; what they were asked is asked once more."""
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            if self._process.returncode is None:  # nobody has waited for it: the id is its own
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._control = self._process = None
 
 
