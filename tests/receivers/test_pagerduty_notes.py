@@ -258,7 +258,7 @@ def test_the_end_says_who_and_how_long(web: responses.RequestsMock, token: Path)
     deliver(token, changed(RESOLVED, alerts=came_from("Q1")["alerts"]), Happening.RESOLVED)
     (content,) = noted(web).values()
     assert "Resolved by its sender after 4 min" in content
-    assert "12 x failed         12 x queued" in content
+    assert "all 12     status       failed" in content
     assert "EVIDENCE" not in content
 
 
