@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from responder.cli.demo.databases import make_shop
 from responder.domain.alert import AlertStatus
 from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
@@ -169,14 +170,8 @@ def rules() -> Mapping[str, LoadedRule]:
 def shop_template(cluster: LocalPostgres) -> str:
     """The name of a shop database with its rows and no sessions, to be cloned."""
     _administer(cluster, "CREATE DATABASE {}", "template_shop")
-    make_shop(cluster.url("template_shop"))
+    make_shop(cluster.url("template_shop"), {})
     return "template_shop"
-
-
-def make_shop(url: str) -> None:
-    with psycopg.connect(url) as connection:
-        for name in ("shop.sql", "shop_rows.sql"):
-            connection.execute((shipped("sql") / "demo" / name).read_text())
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from responder.cli.incidents import incidents
 from responder.cli.maintenance import maintenance
 from responder.cli.notifications import notifications
 from responder.cli.processes import migrate, serve, work
+from responder.cli.roles import roles
 from responder.cli.rules import explain, rules
 from responder.cli.setup import check
 from responder.cli.token import token
@@ -31,6 +32,7 @@ for command in (
     migrate,
     check,
     doctor,
+    roles,
     rules,
     explain,
     incidents,

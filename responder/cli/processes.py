@@ -9,6 +9,7 @@ import click
 
 from responder.app import build, load_catalogue
 from responder.cli.common import Refusal, config_option, read_settings
+from responder.cli.roles import excesses, rights_of
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
 from responder.log import configure
@@ -99,10 +100,14 @@ def migrate(config: Path, check: bool) -> None:
 
 
 def _ready(settings: Settings) -> None:
-    """Refuse to start on what would fail later, with every mistake of the runbook at once."""
+    """Refuse to start on what would fail later, with every mistake of the runbook at once.
+
+    A role that can do more than it needs is refused, too; a target that does not answer is not.
+    """
     try:
-        load_catalogue(settings)
-        missing = pending(settings.database.value())
+        catalogue = load_catalogue(settings)
+        database = settings.database.value()
+        missing = pending(database)
     except RunbookWrong as wrong:
         raise Refusal("the runbook cannot be loaded:\n  " + "\n  ".join(wrong.mistakes)) from None
     except (SecretMissing, MigrationRefused) as refused:
@@ -111,3 +116,8 @@ def _ready(settings: Settings) -> None:
         raise Refusal(f"our database cannot be reached: {why_away(away)}") from None
     if missing:
         raise Refusal(f"our database lacks {', '.join(missing)}; run: responder migrate")
+    too_much = [
+        said for each in rights_of(settings, catalogue, database) for said in excesses(each)
+    ]
+    if too_much:
+        raise Refusal("roles of targets can do too much:\n  " + "\n  ".join(too_much))

@@ -6,7 +6,15 @@ from pathlib import Path
 import click
 
 from responder.app import load_catalogue
-from responder.cli.common import Refusal, config_option, json_option, print_json, read_settings
+from responder.cli.common import (
+    Refusal,
+    config_option,
+    json_option,
+    print_json,
+    read_settings,
+    seen,
+)
+from responder.cli.roles import excesses, lacks, rights_of
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
 from responder.pipeline.checklist import CheckWrong, question_for
@@ -33,8 +41,12 @@ def check(config: Path, as_json: bool) -> None:
         *runbook_mistakes(settings),
         *_database_mistakes(settings),
     ]
+    roles, silent = _role_mistakes(settings)
+    mistakes += roles
     if as_json:
-        print_json({"ok": not mistakes, "mistakes": mistakes})
+        print_json({"ok": not mistakes, "mistakes": mistakes, "not_asked": silent})
+    for said in [] if as_json else silent:
+        click.echo(said)
     if mistakes:
         raise Refusal(f"{len(mistakes)} to mend:\n  " + "\n  ".join(mistakes))
     if not as_json:
@@ -90,6 +102,23 @@ def _database_mistakes(settings: Settings) -> Iterator[str]:
         yield f"database: {refused}"
     except DatabaseAway as away:
         yield f"database: it cannot be reached: {why_away(away)}"
+
+
+def _role_mistakes(settings: Settings) -> tuple[list[str], list[str]]:
+    """What the roles of targets can do too much or too little; and which targets did not say."""
+    try:
+        catalogue = load_catalogue(settings)
+    except RunbookWrong:
+        return [], []  # named already
+    asked = list(rights_of(settings, catalogue))
+    mistakes = [said for each in asked for said in (*excesses(each), *lacks(each))]
+    silent = [
+        f"targets.{each.target}: the {each.kind} role could not be looked at:"
+        f" {each.error.kind}: {seen(each.error.message)}"
+        for each in asked
+        if each.error is not None
+    ]
+    return mistakes, silent
 
 
 def _summary(settings: Settings) -> str:

@@ -74,6 +74,7 @@ class Target:
 
     reading, writing: PostgreSQL URLs of the diagnosing and the fixing role. claims: as whom options
     act that need somebody known to the target, as a JWT would say it: {"sub": "<an admin's id>"}.
+    accepts: what its roles may do beyond their needs, as `check` names it, and why that is right.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Target:
     http_base: str = ""
     http_paths: Sequence[str] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
+    accepts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

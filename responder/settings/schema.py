@@ -52,6 +52,7 @@ class TargetKeys(Keys):
     writing = Value(read_secret)
     http = Table(HttpKeys)
     claims = Named(Value(read_filled_text), validate=FILLED)
+    accepts = Named(Value(read_filled_text), validate=FILLED)
 
     @post_load
     def lift(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

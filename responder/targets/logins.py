@@ -14,3 +14,11 @@ def read_login(url: str) -> dict[str, Any]:
         # After a slash in a password its beginning stands where the port is looked for.
         raise psycopg.ProgrammingError("the port is no number of a port")
     return login
+
+
+def login_name(url: str) -> str:
+    """Who logs in by a target's URL; "" when it says nobody, or is no URL of PostgreSQL."""
+    try:
+        return str(read_login(url).get("user") or "")
+    except psycopg.ProgrammingError:
+        return ""

@@ -5,15 +5,6 @@
 -- Roles belong to the whole server, so a second shop database finds them there.
 DO $$ BEGIN
     CREATE ROLE authenticated NOLOGIN;
-    CREATE ROLE responder_reading LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
-        BYPASSRLS CONNECTION LIMIT 8;
-    GRANT pg_read_all_stats TO responder_reading;
-    -- Supabase keeps extensions in a schema of their own; elsewhere they lie in public.
-    ALTER ROLE responder_reading SET search_path = public, extensions;
-    CREATE ROLE responder_writing LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
-        BYPASSRLS CONNECTION LIMIT 8;
-    -- Passwords: whoever runs this sets them with ALTER ROLE ... PASSWORD; over a private socket
-    -- there are none.
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
 
@@ -158,15 +149,13 @@ BEGIN
 END $$;
 ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY;
 
--- Grants. The reading role sees what the runbook asks; the writing role may do what an option of
--- a rule does, and nothing else.
+-- Grants to the shop's own users. The responder's two roles are made by what `responder roles` prints.
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statements') THEN
         CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA extensions;
     END IF;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticated, responder_reading, '
-        'responder_writing', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticated', current_database());
 END $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION admin_clear_shopify_sync_queue, admin_delete_batch FROM PUBLIC;
@@ -174,18 +163,3 @@ REVOKE EXECUTE ON FUNCTION admin_clear_shopify_sync_queue, admin_delete_batch FR
 GRANT USAGE ON SCHEMA auth TO authenticated;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO authenticated;
 GRANT EXECUTE ON FUNCTION admin_clear_shopify_sync_queue, admin_delete_batch TO authenticated;
-
-GRANT USAGE ON SCHEMA auth, extensions TO responder_reading;
-GRANT SELECT ON auth.users, user_roles, user_shopify_assignments, intake_lots, intake_items,
-    shopify_sync_queue, system_logs, system_settings TO responder_reading;
-
-GRANT SELECT, UPDATE (status, retry_count, last_error) ON shopify_sync_queue TO responder_writing;
-GRANT SELECT, DELETE ON system_logs TO responder_writing;
-GRANT SELECT, UPDATE (status, completed_at) ON intake_lots TO responder_writing;
-GRANT SELECT ON intake_items TO responder_writing;
-GRANT USAGE ON SCHEMA auth TO responder_writing;
-GRANT SELECT (id, email) ON auth.users TO responder_writing;
-GRANT SELECT, DELETE, INSERT (user_id, role) ON user_roles TO responder_writing;
-GRANT SELECT, DELETE, INSERT (user_id, store_key, shopify_location_gid) ON user_shopify_assignments
-    TO responder_writing;
-GRANT EXECUTE ON FUNCTION admin_clear_shopify_sync_queue, admin_delete_batch TO responder_writing;

@@ -196,17 +196,27 @@ def test_a_reading_login_that_can_write(
 ) -> None:
     monkeypatch.setenv("TEST_READING", house.shop.url("responder_writing"))
     status, says, do = signs()["target shop_eu"]
-    assert (status, do) == ("bad", "let it read, nothing else")
-    assert says.startswith("its reading role responder_writing can change ")
+    prints = "run what this prints: responder roles --target shop_eu"
+    assert (status, do) == ("bad", prints)
+    assert says.startswith("its role responder_writing has DELETE on system_logs and ")
+    assert says.endswith(" more, which no rule needs")
     monkeypatch.setenv("TEST_READING", house.shop.url("postgres"))
-    assert signs()["target shop_eu"][1] == "its reading role postgres is a superuser"
+    says = signs()["target shop_eu"][1]
+    assert says == "its role postgres has SUPERUSER, which no rule needs"
 
 
 def test_a_column_that_can_be_written_is_enough(house: House, signs: Signs) -> None:
     house.shop.run('CREATE TABLE "odd\'name" (a int, b int)')
     house.shop.run('GRANT UPDATE (b) ON "odd\'name" TO responder_reading')
     says = signs()["target shop_eu"][1]
-    assert 'can change 1 tables, such as public."odd\'name"' in says
+    assert 'role responder_reading has UPDATE (b) on "odd\'name", which no rule needs' in says
+
+
+def test_the_fixing_role_is_looked_at_too(house: House, signs: Signs) -> None:
+    assert signs()["fixes on shop_eu"][0] == "ok"
+    house.shop.run("REVOKE DELETE ON system_logs FROM responder_writing")
+    status, says, _ = signs()["fixes on shop_eu"]
+    assert (status, says) == ("bad", "its role responder_writing lacks DELETE on system_logs")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ from psycopg.rows import dict_row
 from responder.domain.shipped import shipped
 from responder.domain.statements import parse_statements
 from responder.embedded import LocalPostgres
+from responder.runbook.loader import load
+from responder.runbook.needs import Role, needs_of
+from responder.targets.script import script
 
+#: The roles of the shop that the responder logs in with.
+ROLES = {"responder_reading": Role.READING, "responder_writing": Role.FIXING}
 #: What is caught by those who go on without the database, for example while it is stopped.
 DatabaseError = psycopg.Error
 
@@ -30,10 +35,17 @@ def make_database(server: LocalPostgres, name: str) -> str:
 
 
 def make_shop(url: str, passwords: dict[str, str]) -> None:
-    """The shop's tables and rows in an empty database; passwords: by role, set for the server."""
+    """The shop's tables and rows in an empty database, and the roles as `responder roles` says.
+
+    passwords: by role, set for the whole server.
+    """
+    rules = load(shipped("rules").parent)
+    needs = [(name, needs_of(role, rules)) for name, role in ROLES.items()]
     with psycopg.connect(url) as connection:
         for name in ("shop.sql", "shop_rows.sql"):
             connection.execute((_FOLDER / name).read_bytes())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(script("shop", needs, ["public"]).encode())
         for role, password in passwords.items():
             statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
             connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))

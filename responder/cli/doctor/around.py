@@ -2,29 +2,26 @@
 
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
 
 from responder.app import load_catalogue
 from responder.cli.doctor.sign import Sign, bad, ok, quoted, some, warn
+from responder.cli.roles import rights_of
 from responder.cli.setup import runbook_mistakes
 from responder.domain.answer import ErrorKind
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings, Target
+from responder.runbook.loader import RunbookWrong
+from responder.runbook.needs import Role
 from responder.settings import unreadable_secrets
-from responder.store import StoreAway
 from responder.store.migrations import same_server
-from responder.store.slots import Slots
-from responder.targets.rights import ask_rights
+from responder.targets.rights import Rights
 from responder.web.tokens import read_keys
 
 #: Longer than a web process waits for our database before it says that it is not ready.
 _DOOR_SECONDS = 4.0
-_SLOT_SECONDS = 1.0
 
 
 def written(settings: Settings, config: Path) -> Iterator[Sign]:
@@ -89,37 +86,37 @@ def door(settings: Settings) -> Iterator[Sign]:
 
 
 def targets(settings: Settings, database: str | None) -> Iterator[Sign]:
-    """Each target is asked one question, as a diagnostic asks it, all at the same time."""
-    slots = Slots(database) if database else None
-    with ThreadPoolExecutor(max(1, len(settings.targets))) as pool:
-        yield from pool.map(lambda each: _target(each, slots, database), settings.targets.values())
-    if slots is not None:
-        slots.close()
-
-
-def _target(target: Target, slots: Slots | None, database: str | None) -> Sign:
-    what = f"target {target.name}"
+    """Each role of each target is asked what it can do, all at the same time."""
     try:
-        slot = slots.reading(target.name, False, _SLOT_SECONDS) if slots else nullcontext(True)
-        with slot as got:
-            if not got:
-                return warn(
-                    what, "not asked: all its diagnosing connections are in use", "ask again"
-                )
-            answer = ask_rights(target, datetime.now(UTC))
-    except StoreAway:
-        return warn(what, "not asked: our database went away", "ask again")
-    if answer.error is not None:
-        said = f"{answer.error.kind}: {quoted(answer.error.message)}"
-        login = answer.error.kind in (ErrorKind.LOGIN, ErrorKind.DENIED)
-        do = f"mend targets.{target.name}.reading" if login else "look at the target itself"
+        catalogue = load_catalogue(settings)
+    except RunbookWrong:
+        for name in settings.targets:
+            yield warn(f"target {name}", "not asked: what it must allow is unknown", "see runbook")
+        return
+    for rights in rights_of(settings, catalogue, database):
+        yield _target(settings.targets[rights.target], rights, database)
+
+
+def _target(target: Target, rights: Rights, database: str | None) -> Sign:
+    reads = rights.kind == Role.READING
+    what = f"target {target.name}" if reads else f"fixes on {target.name}"
+    if rights.not_asked:
+        return warn(what, f"not asked: {rights.not_asked}", "ask again")
+    if rights.error is not None:
+        said = f"{rights.error.kind}: {quoted(rights.error.message)}"
+        login = rights.error.kind in (ErrorKind.LOGIN, ErrorKind.DENIED)
+        key = "reading" if reads else "writing"
+        do = f"mend targets.{target.name}.{key}" if login else "look at the target itself"
         return bad(what, said, do)
-    (row,) = answer.rows
-    role = quoted(str(row["role"]))
-    if row["superuser"] or row["writable"]:
-        tables = f"{row['writable']} tables, such as {quoted(str(row['example']))}"
-        rights = "is a superuser" if row["superuser"] else f"can change {tables}"
-        return bad(what, f"its reading role {role} {rights}", "let it read, nothing else")
-    if database and same_server(database, target.reading):
+    role = quoted(rights.role)
+    do = f"run what this prints: responder roles --target {target.name}"
+    if rights.excess:
+        first, *others = rights.excess
+        more = f" and {len(others)} more" if others else ""
+        return bad(what, f"its role {role} has {quoted(first.what)}{more}, which no rule needs", do)
+    if rights.missing:
+        return bad(what, f"its role {role} lacks {quoted(', '.join(rights.missing))}", do)
+    if reads and database and same_server(database, target.reading):
         return bad(what, "it is the server of our own database", "move ours: it must stand alone")
-    return ok(what, f"{role} reads in {answer.ms:.0f} ms and cannot write")
+    can = "reads in" if reads else "answers in"
+    return ok(what, f"{role} {can} {rights.ms:.0f} ms and can do no more than it needs")
