@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -463,3 +464,14 @@ def test_a_target_that_is_down_or_lacks_grants_keeps_nobody_from_starting(
     house.shop.run("REVOKE SELECT ON system_logs FROM responder_reading")
     monkeypatch.setenv("TEST_WRITING", "postgresql://bob@127.0.0.1:1/shop")
     processes._ready(read_settings(tmp_path / "responder.toml"))
+
+
+def test_a_target_that_takes_the_connection_and_says_nothing_keeps_nobody_from_starting(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://ann@127.0.0.1:{silent.getsockname()[1]}/shop"
+        monkeypatch.setenv("TEST_READING", url)
+        monkeypatch.setenv("TEST_WRITING", url)
+        processes._ready(read_settings(tmp_path / "responder.toml"))
+        assert len(json.loads(run("check", "--json").stdout)["not_asked"]) == 2
