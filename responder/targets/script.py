@@ -49,8 +49,8 @@ def _role(name: str, needs: Needs, schemas: Sequence[str]) -> Iterator[str]:
     yield f"SET LOCAL responder.membership = '{kept}';"
     yield from _block("make")
     yield f"ALTER ROLE {role} LOGIN CONNECTION LIMIT {CONNECTIONS};"
-    if needs.role == Role.READING:
-        yield f"ALTER ROLE {role} SET default_transaction_read_only = on;"
+    # No default_transaction_read_only: a role's own setting would hide the server's, by which
+    # `database_down` sees that nobody can write. Each session is read only, and grants are none.
     yield from _block("see_all_rows")
     yield from _block("take_back")
     if needs.sees_statistics:
