@@ -160,6 +160,16 @@ def _ask(connection: psycopg.Connection, statement: str, parameters: Row) -> lis
     return [row[0] for row in connection.execute(wrapped, {**parameters, "row_cap": 10_000})]
 
 
+def any_parameters(statement: str, rule: LoadedRule) -> Mapping[str, str]:
+    """A value for each parameter that its type takes: a time, or what every other type takes."""
+    fixed = {"before": "[]", "after": "[]"}
+    return {
+        name: fixed.get(name)
+        or ("2020-02-02" if name.endswith("_until") else "00000000-0000-0000-0000-000000000000")
+        for name in rule.statements[statement].needs()
+    }
+
+
 @pytest.fixture(scope="session")
 def rules() -> Mapping[str, LoadedRule]:
     """The shipped rules by name."""

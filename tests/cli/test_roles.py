@@ -19,6 +19,7 @@ from responder.runbook.loader import LoadedRule, load
 from responder.runbook.needs import Role, needs_of
 from responder.targets.script import script
 from tests.cli.conftest import Run
+from tests.shop import any_parameters
 from tests.small_rules import small_rule
 
 if TYPE_CHECKING:
@@ -31,13 +32,6 @@ _numbers = count(1)
 Refused = psycopg.errors.InsufficientPrivilege
 
 
-def parameters(statement: str, rule: LoadedRule) -> Mapping[str, str]:
-    return {
-        name: "2020-02-02" if name.endswith("_until") else "00000000-0000-0000-0000-000000000000"
-        for name in rule.statements[statement].needs()
-    }
-
-
 def questions() -> Iterator[tuple[LoadedRule, str]]:
     for rule in RULES:
         yield from ((rule, part.name) for part in rule.diagnostics if isinstance(part, Sql))
@@ -46,6 +40,11 @@ def questions() -> Iterator[tuple[LoadedRule, str]]:
 
 def changes(rule: LoadedRule) -> list[Option]:
     return [option for option in rule.options.values() if not option.run]
+
+
+def all_of(rule: LoadedRule, option: Option) -> list[str]:
+    endings = ("", "_before", "_verify", "_after", "_undo")
+    return [option.name + end for end in endings if option.name + end in rule.statements]
 
 
 class Roles:
@@ -72,7 +71,7 @@ class Roles:
         with self.log_in(Role.READING) as connection:
             for rule, name in questions():
                 statement = rule.statements[name].sql
-                rows += connection.execute(statement, parameters(name, rule)).fetchall()
+                rows += connection.execute(statement, any_parameters(name, rule)).fetchall()
         return rows
 
     def try_options(self) -> None:
@@ -80,9 +79,9 @@ class Roles:
         with self.log_in(Role.FIXING) as connection:
             for rule in RULES:
                 for option in changes(rule):
-                    for name in (option.name, f"{option.name}_before", f"{option.name}_verify"):
+                    for name in all_of(rule, option):
                         text = f"EXPLAIN ANALYZE {rule.statements[name].sql}"
-                        self._try(connection, text, parameters(name, rule))
+                        self._try(connection, text, any_parameters(name, rule))
 
     def _try(self, connection: psycopg.Connection, text: str, bound: Mapping[str, str]) -> None:
         try:

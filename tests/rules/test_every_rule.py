@@ -1,7 +1,6 @@
 """What holds for each shipped rule, and for the grants of the two roles that carry them out."""
 
 import ast
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,6 +10,7 @@ from psycopg import sql
 from responder.domain.shipped import shipped
 from responder.runbook import Option, Sql
 from responder.runbook.loader import LoadedRule, load
+from tests.shop import any_parameters
 
 if TYPE_CHECKING:
     from tests.shop import Shop
@@ -36,16 +36,6 @@ TABLES = """
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
         AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 """
-
-
-def parameters(statement: str, rule: LoadedRule) -> Mapping[str, str]:
-    """A value for each parameter that its type takes: a time, or what every other type takes."""
-    fixed = {"before": "[]", "after": "[]"}
-    return {
-        name: fixed.get(name)
-        or ("2020-02-02" if name.endswith("_until") else "00000000-0000-0000-0000-000000000000")
-        for name in rule.statements[statement].needs()
-    }
 
 
 @each_rule
@@ -75,7 +65,7 @@ def test_no_statement_is_left_over(rule: LoadedRule) -> None:
 
 @pytest.mark.parametrize(("rule", "diagnostic"), DIAGNOSTICS)
 def test_reading_role_can_ask(shared_shop: "Shop", rule: LoadedRule, diagnostic: str) -> None:
-    answer = shared_shop.ask(rule, diagnostic, parameters(diagnostic, rule))
+    answer = shared_shop.ask(rule, diagnostic, any_parameters(diagnostic, rule))
     assert answer.row_count <= 100
 
 
@@ -93,7 +83,7 @@ def test_writing_role_may_run_the_option(
         wraps[f"{option.name}_undo"] = wraps[option.name]
     for statement, wrap in wraps.items():
         text = "EXPLAIN " + wrap.format(rule.statements[statement].sql)
-        shared_shop.run(text, parameters(statement, rule), user="responder_writing")
+        shared_shop.run(text, any_parameters(statement, rule), user="responder_writing")
 
 
 @pytest.mark.parametrize(("rule", "option"), OPTIONS)
@@ -103,7 +93,7 @@ def test_rows_are_told_by_their_id_and_the_cause_by_gone(
     def columns(statement: str) -> list[str]:
         with psycopg.connect(shared_shop.url("responder_writing")) as connection:
             text = rule.statements[statement].sql
-            cursor = connection.execute(text, parameters(statement, rule))
+            cursor = connection.execute(text, any_parameters(statement, rule))
             return [column.name for column in cursor.description or ()]
 
     assert "id" in columns(f"{option.name}_before")
