@@ -118,6 +118,7 @@ def test_after_a_reset_it_takes_two_again(start: Start) -> None:
     assert len(fixes(house)) == 4
     reset_last(house)
     assert [event["after"] for event in resets(house)] == ["closed", "closed"]
+    assert breaker(house) == Breaker(), "the latest reset counts"
 
 
 def test_one_fix_whose_fate_is_unknown_opens_it(start: Start) -> None:
