@@ -92,7 +92,7 @@ def gather_facts(
         unasked_until=_unasked_until(tx, incident, trouble, answers),
         breaker=breaker_of(tx, incident.key).open,
         limit_reached=row["fixes_this_hour"] >= HOURLY_LIMIT,
-        cooldowns=_cooldowns(rule, row["ended"]),
+        cooldowns=_cooldowns(rule, row["ended"], row["undone_tables"]),
     )
 
 
@@ -119,14 +119,21 @@ def _autonomy(services: Services, incident: Incident, promoted: str | None) -> A
     return Autonomy(promoted or Autonomy.PROPOSE).capped(ceiling)
 
 
-def _cooldowns(rule: LoadedRule | None, ended: Mapping[str, str]) -> dict[str, datetime]:
-    if rule is None:
-        return {}
-    return {
-        name: datetime.fromisoformat(ended[name]) + parse_duration(option.cooldown)
-        for name, option in rule.options.items()
-        if name in ended
-    }
+def _cooldowns(
+    rule: LoadedRule | None, ended: Mapping[str, str], undone: Mapping[str, str]
+) -> dict[str, datetime]:
+    """When each option's cool-down ends: after its own last fix, and after an undo in its tables.
+
+    What a person has taken back, no other rule's option makes again at once.
+    """
+    cooldowns = {}
+    for name, option in rule.options.items() if rule else ():
+        ran = [ended[name]] if name in ended else []
+        ran += [undone[table] for table in option.changes if table in undone]
+        if ran:
+            latest = max(map(datetime.fromisoformat, ran))
+            cooldowns[name] = latest + parse_duration(option.cooldown)
+    return cooldowns
 
 
 def store_decision(

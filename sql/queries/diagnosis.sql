@@ -56,7 +56,12 @@ SELECT
     EXISTS (SELECT FROM fix WHERE key = %(key)s AND verification = 'waiting') AS verifying,
     (SELECT coalesce(jsonb_object_agg(option, ended_at), '{}') FROM (
         SELECT option, max(ended_at) AS ended_at FROM fix
-        WHERE key = %(key)s AND status IN ('committed', 'unknown') AND NOT dry_run GROUP BY option) f) AS ended;
+        WHERE key = %(key)s AND status IN ('committed', 'unknown') AND NOT dry_run GROUP BY option) f) AS ended,
+    (SELECT coalesce(jsonb_object_agg(changed, ended_at), '{}') FROM (
+        SELECT changed, max(u.ended_at) AS ended_at
+        FROM fix u, jsonb_array_elements_text(u.statements -> 'undo' -> 'changes') changed
+        WHERE u.target = %(target)s AND u.undoes IS NOT NULL AND u.status = 'committed' AND NOT u.dry_run
+        GROUP BY changed) t) AS undone_tables;
 
 -- name: insert_decision
 -- The decision, with all that it stands on.

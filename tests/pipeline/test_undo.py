@@ -17,7 +17,7 @@ from responder.pipeline.people import close
 from responder.pipeline.undo import UNDO_FOR, AskedUndo, ask_undo
 from responder.runbook.catalogue import Catalogue
 from tests.house import House, alert
-from tests.small_rules import small_rule
+from tests.small_rules import TABLE, small_rule
 from tests.undoing import ANN, UNDO, made, refused, things, undo_of, undoable
 from tests.walks import BAD, fixes, reasons, timers, walk_to
 
@@ -217,6 +217,28 @@ def test_it_is_diagnosed_anew_and_nobody_fixes_it_again_by_itself(start: Start) 
     assert reasons(house) == ["allowed", "breaker", "breaker"]
     assert (len(fixes(house)), house.shop.rows(BAD)) == (2, [1, 2, 3])
     assert house.gap() == (0, 0)
+
+
+def test_no_other_rule_makes_at_once_what_was_taken_back(
+    make_house: Callable[..., House], tmp_path: Path
+) -> None:
+    rules = [small_rule(tmp_path, **undoable()), small_rule(tmp_path, name="Other")]
+    house = make_house(rules)
+    house.shop.run(TABLE)
+    for rule in rules:
+        house.promote(rule)
+    house.post(alert("Thing"))
+    house.settle()
+    undo_of(house)
+    house.settle()
+    house.post(alert("Other"))
+    house.settle()
+    assert (reasons(house)[-1], house.shop.rows(BAD)) == ("cooldown", [1, 2, 3])
+    close(house.services, house.incidents()[1].id, ANN)
+    house.later(timedelta(minutes=31))
+    house.post(alert("Other", instance="another"))
+    house.settle()
+    assert (reasons(house)[-1], house.shop.rows(BAD)) == ("allowed", [])
 
 
 def test_a_person_who_resets_the_breaker_lets_it_be_fixed_again(start: Start) -> None:
