@@ -21,8 +21,8 @@ from tests.faults.worlds import World, Worlds, until
 
 POINTS = int(os.environ.get("TORTURE", "30"))
 SEED = int(os.environ.get("TORTURE_SEED", "7"))
-#: Worlds that are disturbed at the same time.
-AT_ONCE = 15
+#: Worlds that are disturbed at the same time; more would wait too long for each other.
+AT_ONCE = 8
 Deed = Literal["", "cut", "crash"]
 SETTLED = ("committed", "rolled_back", "refused", "unknown")
 
@@ -55,32 +55,57 @@ class Ending:
 
 
 def disturb(worlds: Worlds, faults: Sequence[Fault]) -> list[Ending]:
-    """One world for each fault, all disturbed together; their servers crash at most once."""
-    made = worlds.make([Story(fault.moment, fault.after) for fault in faults])
-    pairs = list(zip(made, faults, strict=True))
-    for world in made:
-        until(lambda w=world: w.story.reached.is_set() or worlds.settled(w), world)
-    for world, fault in pairs:
-        if fault.after:
-            worlds.go_on(world)
-        if not fault.lives:
-            worlds.kill(world)
-        if fault.deed == "cut":
-            worlds.cut(getattr(world, fault.side))
-    for server in {fault.side for fault in faults if fault.deed == "crash"}:
-        worlds.crash(getattr(worlds, server))
-    for world in made:
+    """One world for each fault; whose server crashes waits for the others at its moment."""
+    endings: list[Ending] = []
+    for first in range(0, len(faults), AT_ONCE):
+        some = faults[first : first + AT_ONCE]
+        made = worlds.make([Story(fault.moment, fault.after) for fault in some])
+        pairs = list(zip(made, some, strict=True))
+        strike(worlds, pairs)
+        worlds.restart(made)
+        for world in made:
+            until(lambda w=world: worlds.settled(w), world)
+        endings += [ending(worlds, world, fault) for world, fault in pairs]
+        worlds.close()
+    return endings
+
+
+def strike(worlds: Worlds, pairs: Sequence[tuple[World, Fault]]) -> None:
+    crashing = [pair for pair in pairs if pair[1].deed == "crash"]
+    waiting = [pair for pair in pairs if pair[1].deed != "crash"]
+    while waiting:
+        for world, fault in waiting[:]:
+            if there(worlds, world):
+                hit(worlds, world, fault)
+                worlds.go_on(world)
+                waiting.remove((world, fault))
+        time.sleep(0.005)
+    for world, _ in crashing:
+        until(lambda w=world: there(worlds, w), world)
+    for world, fault in crashing:
+        hit(worlds, world, fault)
+    for side in {fault.side for _, fault in crashing}:
+        worlds.crash(getattr(worlds, side))
+    for world, _ in crashing:
         worlds.go_on(world)
-    time.sleep(max(fault.lives for fault in faults))
+    time.sleep(max(fault.lives for _, fault in pairs))
     for world, fault in pairs:
         if fault.lives:
             worlds.kill(world)
-    worlds.restart(made)
-    for world in made:
-        until(lambda w=world: worlds.settled(w), world)
-    endings = [ending(worlds, world, fault) for world, fault in pairs]
-    worlds.close()
-    return endings
+
+
+def there(worlds: Worlds, world: World) -> bool:
+    """At its moment, or past it: then it is killed when all is over."""
+    return world.story.reached.is_set() or worlds.settled(world)
+
+
+def hit(worlds: Worlds, world: World, fault: Fault) -> None:
+    if fault.after:
+        worlds.go_on(world)
+    if not fault.lives:
+        worlds.kill(world)
+    if fault.deed == "cut":
+        worlds.cut(getattr(world, fault.side))
 
 
 def ending(worlds: Worlds, world: World, fault: Fault) -> Ending:
@@ -187,8 +212,7 @@ def test_killed_at_random(
             )
             for _ in range(POINTS // 3)
         ]
-        for first in range(0, len(faults), AT_ONCE):
-            ends += disturb(worlds, faults[first : first + AT_ONCE])
+        ends += disturb(worlds, faults)
     for end in ends:
         judge(end)
     statuses = Counter(status for end in ends for status in end.statuses)
