@@ -183,7 +183,11 @@ class Store:
         """Commits at the end, rolls back on any exception; StoreAway when the database is away."""
         began, answered = time.monotonic(), False
         try:
-            with self._pool.connection() as connection, within(connection, DEADLINE):
+            with (
+                self._pool.connection() as connection,
+                within(connection, DEADLINE),
+                connection.transaction(),  # the pool's own would wait for ever for its end
+            ):
                 row = connection.execute(QUERIES["now"].sql).fetchone()
                 assert row is not None
                 answered = True

@@ -1,9 +1,13 @@
 """Our database goes away for a while and comes back."""
 
+import os
+import signal
+import time
+
 import pytest
 
 from responder.embedded import LocalPostgres
-from responder.store import Store, StoreAway
+from responder.store import DEADLINE, Fenced, Store, StoreAway
 
 
 def test_a_database_that_is_back_is_used_at_once_however_long_it_was_away() -> None:
@@ -24,3 +28,19 @@ def test_a_database_that_is_back_is_used_at_once_however_long_it_was_away() -> N
             assert tx.now > before
         assert store.late_at >= away
         store.close()
+
+
+@pytest.mark.parametrize("commits", [True, False], ids=["commit", "rollback"])
+def test_a_server_that_stands_still_at_the_end_is_cut_off(database: str, commits: bool) -> None:
+    """Its statements were answered; what is waited for is the end of the transaction."""
+    store = Store(database, 1, "test")
+    store.open()
+    began = time.monotonic()
+    with pytest.raises(StoreAway if commits else Fenced), store.transaction() as tx:
+        (backend,) = tx.connection.execute("SELECT pg_backend_pid() AS id").fetchall()
+        os.kill(backend["id"], signal.SIGSTOP)
+        if not commits:
+            raise Fenced
+    assert time.monotonic() - began < DEADLINE + 3
+    os.kill(backend["id"], signal.SIGCONT)
+    store.close()
