@@ -93,7 +93,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.AUTONOMY: "This version of the rule is not promoted to act; a person decides.",
     Reason.NOT_AUTOMATIC: "The runbook leaves these options to a person.",
     Reason.TARGET_ON_FIRE: "A P0 or P1 is open on the same target; nothing is changed meanwhile.",
-    Reason.COOLDOWN: "The same option ran here a short while ago; its cool-down is not over.",
+    Reason.COOLDOWN: "The same option ran here a short while ago, or one in its tables was undone.",
     Reason.BREAKER: "Earlier fixes did not hold, were undone or are unknown; a person must look.",
     Reason.LIMIT: "This rule has reached its limit of fixes in an hour.",
     Reason.WINDOW: "A maintenance window keeps fixes off.",
