@@ -61,7 +61,7 @@ class Catalogue:
             return Identity(
                 key=incident_key_without_rule(alert.source, alert.fingerprint),
                 rule=None,
-                target=None,
+                target=self._only_target(alert),
                 severity=effective_severity(alert, None),
                 parameters={},
                 trouble=Reason.NO_RULE,
@@ -97,6 +97,12 @@ class Catalogue:
         value = failed and alert.labels.get(failed.name)
         found = "there is no such label" if value is None else f"it is {value!r}"
         return Trial(rule.name, rule.severity, f"{failed}: {found}" if failed else None)
+
+    def _only_target(self, alert: Alert) -> str | None:
+        """What an alert without a rule is about: while it is a P0 or P1, nothing is fixed there."""
+        targets = self._targets.values()
+        matching = [each.name for each in targets if not first_failed(each.matches, alert.labels)]
+        return matching[0] if len(matching) == 1 else None
 
     def _pick_target(self, rule: LoadedRule, alert: Alert) -> tuple[str | None, Reason | None, str]:
         kin = [target for target in self._targets.values() if target.kind == rule.rule.target]

@@ -107,6 +107,19 @@ def test_the_last_gate_sees_it(start: Start, reason: Reason) -> None:
     assert last_of_ours(house) == ("propose", reason)
 
 
+def test_a_fire_that_no_rule_answers_is_one_too(start: Start) -> None:
+    """Its labels say which target it is about, as those of every other alert."""
+    house = start()
+    house.post(alert("NobodyKnowsThis", severity="critical"))
+    house.post(alert("Elsewhere", severity="critical", env="staging"))
+    house.settle()
+    assert sorted(i.target or "" for i in house.incidents()) == ["", "shop_eu"]
+    house.post(alert("Thing"))
+    house.settle()
+    assert last_of_ours(house) == ("propose", Reason.TARGET_ON_FIRE)
+    assert house.shop.rows(BAD) == [1, 2, 3]
+
+
 # One fix of a key
 
 

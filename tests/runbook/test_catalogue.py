@@ -161,7 +161,9 @@ def test_no_target_is_said_before_a_missing_parameter() -> None:
 def test_no_rule_is_an_incident_all_the_same() -> None:
     catalogue = Catalogue([rule("other", answers=['alertname="Other"'])], targets(shop=[]))
     identity = catalogue.identify(alert())
-    assert (identity.rule, identity.target, identity.trouble) == (None, None, Reason.NO_RULE)
+    assert (identity.rule, identity.target, identity.trouble) == (None, "shop", Reason.NO_RULE)
+    two = Catalogue([rule("other", answers=['alertname="Other"'])], targets(shop=[], store=[]))
+    assert two.identify(alert()).target is None
     assert json.loads(identity.key) == ["source", "am", "f1"]
     (trial,) = identity.trials
     assert trial.failed == "alertname=\"Other\": it is 'Stuck'"
