@@ -219,3 +219,11 @@ def test_killed_at_random(
     told(f"seed {SEED}, {len(ends)} workers killed, with {side} cut or crashed in two thirds")
     told(f"of {len(moments)} moments; fixes: {dict(statuses)}")
     told(f"applied: {dict(Counter(end.applied for end in ends))}")
+
+
+def test_a_stranger_is_not_taken_for_the_fix(worlds: Worlds, moments: list[Moment]) -> None:
+    """Alone on its target, which crashes after the last gate: its id is not given out again."""
+    fault = Fault(find(moments, "ours", "COMMIT record_fix", "<"), deed="crash")
+    (end,) = disturb(worlds, [fault])
+    judge(end)
+    assert (end.statuses, end.applied) == (["rolled_back", "committed"], 1), end
