@@ -244,6 +244,7 @@ def make_house(
     monkeypatch.setenv("TEST_TOKEN", BEARER)
     monkeypatch.setenv("TEST_READING", shop.url("responder_reading"))
     monkeypatch.setenv("TEST_WRITING", shop.url("responder_writing"))
+    monkeypatch.setenv("TEST_DIRECT", shop.url("responder_direct"))
     opened: list[Services] = []
 
     def make(loaded: Sequence[LoadedRule] = tuple(rules.values()), **changes: Any) -> House:

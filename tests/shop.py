@@ -220,7 +220,9 @@ def _clone(cluster: LocalPostgres, template: str) -> Iterator[Shop]:
     # A clone has its tables' grants and not the database's own.
     _administer(cluster, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
     _administer(
-        cluster, "GRANT CONNECT ON DATABASE {} TO responder_reading, responder_writing", name
+        cluster,
+        "GRANT CONNECT ON DATABASE {} TO responder_reading, responder_writing, responder_direct",
+        name,
     )
     yield Shop(cluster, name)
     _administer(cluster, "DROP DATABASE {} WITH (FORCE)", name)

@@ -22,6 +22,7 @@ from responder.domain.severity import Severity
 from responder.runbook import Case
 from responder.runbook.loader import load
 from responder.settings import read
+from responder.targets.direct import State
 from responder.web.api import SUBJECTS
 from responder.web.health import health
 from responder.web.openapi import pages
@@ -40,6 +41,7 @@ LISTS = {
     "action of a decision": Action,
     "autonomy of a rule": Autonomy,
     "status of a fix": FixStatus,
+    "what is there of a fix that no transaction can hold": State,
     "verification of a fix": Verification,
     "status of a notification": NotificationStatus,
     "what a notification tells": Happening,

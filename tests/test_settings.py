@@ -95,6 +95,7 @@ kind = "shop"
 matches = ['env="production"', 'region=~"eu-.+"']
 reading = "env:SHOP_READING_URL"
 writing = "env:SHOP_WRITING_URL"
+direct_url = "env:SHOP_DIRECT_URL"
 claims = {sub = "8f14e45f-ceea-467f-a9d1-2c1b4a3e5d60", role = "authenticated"}
 http = {base = "https://shop.example.com:8443/", paths = ["/health", "/ready"]}
 
@@ -292,6 +293,7 @@ def test_a_file_with_every_key_becomes_settings() -> None:
                 matches=(Matcher("env", "=", "production"), Matcher("region", "=~", "eu-.+")),
                 reading=Secret(("env:SHOP_READING_URL",)),
                 writing=Secret(("env:SHOP_WRITING_URL",)),
+                direct_url=Secret(("env:SHOP_DIRECT_URL",)),
                 http_base="https://shop.example.com:8443",
                 http_paths=("/health", "/ready"),
                 claims={
@@ -504,6 +506,7 @@ def test_unreadable_secrets_have_their_key_and_reason(
     matches = []
     reading = "file:{tmp_path}/latin"
     writing = "env:ABSENT"
+    direct_url = "env:ABSENT"
     [receivers.p]
     type = "pagerduty"
     routing_key = "env:ABSENT"
@@ -545,6 +548,7 @@ def test_unreadable_secrets_have_their_key_and_reason(
         f"sources.p.token: {absent}",
         f"targets.t.reading: the file {tmp_path}/latin is not UTF-8 text",
         f"targets.t.writing: {absent}",
+        f"targets.t.direct_url: {absent}",
         f"receivers.p.routing_key: {absent}",
         f"receivers.w.secret: {absent}",
         f"receivers.notes.token: {absent}",

@@ -299,6 +299,7 @@ MISTAKES = [
     (matching("claims = {}"), "targets.t.claims: must not be empty"),
     (matching("claims = {sub = 7}"), f"targets.t.claims.sub: {TEXT}"),
     (matching('writing = "postgresql://me:hunter2@h/x"'), f"targets.t.writing: {SECRET}"),
+    (matching('direct_url = "postgresql://me:hunter2@h/x"'), f"targets.t.direct_url: {SECRET}"),
     (matching('http = {base = "http://h"}'), f"targets.t.http.paths: {MISSING}"),
     (
         matching('http = {base = "http://h", paths = []}'),

@@ -72,8 +72,9 @@ class Source:
 class Target:
     """A system under care; an alert whose labels meet all matchers is about it.
 
-    reading, writing: PostgreSQL URLs of the diagnosing and the fixing role. claims: as whom options
-    act that need somebody known to the target, as a JWT would say it: {"sub": "<an admin's id>"}.
+    reading, writing: PostgreSQL URLs of the diagnosing and the fixing role. direct_url: of a role
+    that may do what cannot run in a transaction, around any pooler. claims: as whom options act
+    that need somebody known to the target, as a JWT would say it: {"sub": "<an admin's id>"}.
     accepts: what its roles may do beyond their needs, as `check` names it, and why that is right.
     """
 
@@ -82,6 +83,7 @@ class Target:
     matches: Sequence[Matcher]
     reading: Secret
     writing: Secret | None = None
+    direct_url: Secret | None = None
     http_base: str = ""
     http_paths: Sequence[str] = ()
     claims: Mapping[str, str] = field(default_factory=dict)

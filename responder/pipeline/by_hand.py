@@ -20,7 +20,8 @@ from responder.domain.notification import Happening
 from responder.pipeline import climbing
 from responder.pipeline.approval import Subject, approve_first, approve_second, waiting
 from responder.pipeline.decide import notice_failover
-from responder.pipeline.document import NO_CLAIMS
+from responder.pipeline.direct import work_of
+from responder.pipeline.document import NO_CLAIMS, NO_DIRECT, command_of
 from responder.pipeline.fix import change_of, intend
 from responder.pipeline.maintenance import NO_WINDOW, window_allows
 from responder.pipeline.notify import tell
@@ -183,7 +184,11 @@ def _begin(services: Services, tx: Transaction, asked: Asked, actor: Actor, role
         if first["actor"] == actor.name:  # who approves twice is still one person
             return Begun(None, first)
     fix_id = services.new_id()
-    change = change_of(incident, services, rule, option, parameters)
+    change = (
+        change_of(incident, services, rule, option, parameters)
+        if option.transactional
+        else work_of(incident, rule, option, parameters)
+    )
     attempt = incident.attempt + 1  # of the walk that is enqueued here, and of no later one
     intend(tx, incident, fix_id, rule, option, change, attempt, actor, asked.dry_run)
     if first is not None:
@@ -224,19 +229,22 @@ def _option(
     if not may(role, option.role):
         raise NotBegun(Objection.FORBIDDEN, f"this option needs the role {option.role}")
     target = services.settings.targets.get(incident.target or "")
+    run = command_of(rule, option, target)
     objections = {
-        f"it is a command for a person to run: {option.run}": option.run,
-        "what runs outside of a transaction cannot be run from here yet": not option.transactional,
+        NO_DIRECT: run and not option.transactional,
+        f"it is a command for a person to run: {run}": run,
         "it reaches outside of its transaction, so it cannot be tried": (
             option.outside and asked.dry_run
         ),
         NO_WINDOW: option.in_window and not window_allows(tx, incident.labels),
-        "the target has no fixing role": target is None or target.writing is None,
+        "the target has no fixing role": (
+            option.transactional and (target is None or target.writing is None)
+        ),
         NO_CLAIMS: option.claims and target is not None and not target.claims,
     }
     for objection, holds in objections.items():
         if holds:
-            more = {"run": option.run} if option.run else {}
+            more = {"run": run} if run else {}
             raise NotBegun(Objection.NOT_POSSIBLE, objection, **more)
     return rule, option
 
@@ -294,7 +302,7 @@ def _parameters(
     offering = [finding for finding in findings if option.name in finding["offers"]]
     found = offering[0]["parameters"] if offering else {}
     parameters = {**incident.parameters, **found, **answered}
-    parts = [f"{option.name}{part}" for part in ("", "_before", "_verify", "_after", "_undo")]
+    parts = (*option.statements, f"{option.name}_after", f"{option.name}_undo")
     statements = [rule.statements[part] for part in parts if part in rule.statements]
     needed = {name for each in statements for name in each.needs()} - {"before", "after"}
     unsaid = sorted(name for name in needed if parameters.get(name) is None)

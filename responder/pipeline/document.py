@@ -1,6 +1,6 @@
 """The incident document: the same JSON is answered by the API, forwarded to receivers and shown."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -14,11 +14,17 @@ from responder.pipeline.maintenance import NO_WINDOW, maintenance_around, window
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Identity
 from responder.runbook.loader import LoadedRule
+from responder.runbook.rule import Option
 from responder.store import Transaction
 from responder.store.incidents import incident_from_row
 
 #: Why an option cannot be run that the target allows to users of its own only.
 NO_CLAIMS = "it acts as a user of the target, and the target's `claims` do not say as whom"
+#: Why an option cannot be run that no transaction can hold.
+NO_DIRECT = (
+    "it cannot run in a transaction, and the target has no `direct_url`: configure it, or run the"
+    " statement by hand, over a direct connection"
+)
 
 _LINKS = ("runbook", "dashboard", "panel", "silence", "source")
 
@@ -186,6 +192,13 @@ def _target(services: Services, incident: Incident) -> Target | None:
     return services.settings.targets.get(incident.target or "")
 
 
+def command_of(rule: LoadedRule, option: Option, target: Target | None) -> str:
+    """What a person has to run elsewhere: a command, or a statement that lacks direct_url."""
+    if option.transactional or (target is not None and target.direct_url is not None):
+        return option.run
+    return rule.statements[option.name].sql
+
+
 def _options(
     rule: LoadedRule | None,
     findings: Sequence[Mapping[str, Any]],
@@ -198,8 +211,13 @@ def _options(
     offered = [name for finding in findings for name in finding["offers"]]
     order = [*dict.fromkeys(offered), *(name for name in rule.options if name not in offered)]
     chosen = decision["option"] if decision and decision["action"] == "fix" else None
+    run = {name: command_of(rule, option, target) for name, option in rule.options.items()}
     known = target is not None and bool(target.claims)
-    nobody = {each.name for each in rule.rule.options if each.claims and not known}
+    lacking = {each.name: NO_CLAIMS for each in rule.rule.options if each.claims and not known} | {
+        each.name: NO_DIRECT
+        for each in rule.rule.options
+        if run[each.name] and not each.transactional
+    }
     return [
         {
             "name": name,
@@ -210,9 +228,9 @@ def _options(
             "asks": dict(rule.options[name].asks),
             "role": rule.options[name].role,
             "dangerous": rule.options[name].dangerous,
-            "run": rule.options[name].run,
+            "run": run[name],
             "allowed": name == chosen,
-            "why_not": None if name == chosen else _why_not(name, offered, decision, nobody),
+            "why_not": None if name == chosen else _why_not(name, offered, decision, lacking),
         }
         for name in order
     ]
@@ -235,11 +253,14 @@ def _now(
 
 
 def _why_not(
-    name: str, offered: Sequence[str], decision: Mapping[str, Any] | None, nobody: Container[str]
+    name: str,
+    offered: Sequence[str],
+    decision: Mapping[str, Any] | None,
+    lacking: Mapping[str, str],
 ) -> str:
-    """nobody: the options of which the settings do not say as whom they act."""
-    if name in nobody:
-        return NO_CLAIMS
+    """lacking: why the settings of the target do not let these options run."""
+    if name in lacking:
+        return lacking[name]
     if name not in offered:
         return "no finding offers it"
     if decision is None:

@@ -3,7 +3,7 @@
 Between any two steps everything may be killed; `recover` says what a row left behind means.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,16 +13,15 @@ from responder.domain.actor import RESPONDER, Actor, ActorKind
 from responder.domain.decision import SENTENCES, Reason
 from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident, Stage
-from responder.domain.severity import Severity
-from responder.pipeline.decide import HOURLY_LIMIT, notice_failover
-from responder.pipeline.maintenance import NO_WINDOW, fixing_resumes, window_allows
+from responder.pipeline.decide import HOURLY_LIMIT
+from responder.pipeline.direct import make_direct
+from responder.pipeline.gate import AtTheGate, NotNow, pass_gate, permit_of
 from responder.pipeline.recover import recover
 from responder.pipeline.services import Services, record
 from responder.pipeline.settle import (
     busy,
     committed,
     decide_again,
-    fix_event,
     later,
     nothing_left,
     once_more,
@@ -35,17 +34,10 @@ from responder.runbook.rule import Option
 from responder.store import Refused, Transaction
 from responder.store.incidents import step
 from responder.targets import writing
+from responder.targets.direct import Work
 
 #: What a person asked for is theirs to ask for again when no worker took it in this time.
 PATIENCE = timedelta(minutes=5)
-
-
-class _AtTheGate(Exception):
-    """Something has come up since the decision; the change is rolled back."""
-
-
-class _NotNow(Exception):
-    """Something that will be over in a moment speaks against it; the change is rolled back."""
 
 
 def fix(incident: Incident, services: Services) -> Incident:
@@ -82,6 +74,8 @@ def _asked_for(
     if rule is None or rule.checksum != asked["rule_checksum"]:
         return decide_again(incident, services, asked["id"], "the rule was edited meanwhile")
     option = rule.options[asked["option"]]
+    if not option.transactional:
+        return make_direct(incident, services, rule, option, asked)
     change = change_of(incident, services, rule, option, asked["parameters"])
     return _with_slot(incident, services, asked, change, option)
 
@@ -122,7 +116,7 @@ def _carry_out(
     change = change_of(incident, services, rule, option, parameters)
     try:
         fix_id = _start(incident, services, rule, option, change)
-    except (Refused, _AtTheGate) as refused:
+    except (Refused, AtTheGate) as refused:
         return decide_again(incident, services, None, str(refused))
     return _make(incident, services, fix_id, option, change, dry_run=False)
 
@@ -143,15 +137,15 @@ def _make(
             if option is not None and option.batch:
                 made = replace(made, before="[]", after="[]")
             if not dry_run:
-                _record(incident, services, fix_id, option, made)
+                pass_gate(incident, services, fix_id, option, made)
                 opened.commit()
-    except (Refused, _AtTheGate, writing.NotPermitted) as refused:
+    except (Refused, AtTheGate, writing.NotPermitted) as refused:
         return decide_again(incident, services, fix_id, str(refused))
     except writing.CommitLost:
         return later(incident, services, "the target did not answer the commit")
     except writing.AlreadyGone as gone:
         return nothing_left(incident, services, fix_id, str(gone))
-    except (writing.Busy, _NotNow) as other:
+    except (writing.Busy, NotNow) as other:
         return busy(incident, services, fix_id, str(other))
     except writing.Outrun as outrun:
         return once_more(incident, services, fix_id, f"outrun: {outrun}")
@@ -190,13 +184,13 @@ def _start(
     option: Option,
     change: writing.Change,
 ) -> UUID:
-    """Step 1. Refused: the CHECK or the one-per-key index; _AtTheGate: the hourly limit."""
+    """Step 1. Refused: the CHECK or the one-per-key index; AtTheGate: the hourly limit."""
     fix_id = services.new_id()
     with services.store.transaction() as tx:
         step(tx, "advance", incident, next=Stage.FIX)
         tx.run("lock_rule", rule=rule.name)
         if tx.one("fixes_this_hour", rule=rule.name)["fixes"] >= HOURLY_LIMIT:
-            raise _AtTheGate(SENTENCES[Reason.LIMIT])
+            raise AtTheGate(SENTENCES[Reason.LIMIT])
         intend(tx, incident, fix_id, rule, option, change, incident.attempt)
     return fix_id
 
@@ -207,7 +201,7 @@ def intend(
     fix_id: UUID,
     rule: LoadedRule,
     option: Option,
-    change: writing.Change,
+    change: writing.Change | Work,
     attempt: int,
     actor: Actor = RESPONDER,
     dry_run: bool = False,
@@ -228,13 +222,9 @@ def intend(
         attempt=attempt,
         dry_run=dry_run,
         undoes=None,
-        statements={
-            "before": change.before.sql,
-            "apply": change.apply.sql,
-            "verify": change.verify.sql,
-            **kept_for_undo(rule, option),
-        },
+        statements={**change.texts, **kept_for_undo(rule, option)},
     )
+    claims = change.claims if isinstance(change, writing.Change) else {}
     record(
         tx,
         incident,
@@ -244,67 +234,5 @@ def intend(
         fix=str(fix_id),
         option=option.name,
         dry_run=dry_run,
-        **({"acts_as": change.claims.get("sub", "")} if change.claims else {}),
+        **({"acts_as": claims.get("sub", "")} if claims else {}),
     )
-
-
-def permit_of(services: Services) -> Callable[[UUID], writing.Permit | None]:
-    """What `writing.make` asks before it opens a session: the committed row of that very fix."""
-
-    def permit(fix_id: UUID) -> writing.Permit | None:
-        with services.store.transaction() as tx:
-            row = tx.maybe("permit", id=fix_id)
-        return (
-            None
-            if row is None
-            else writing.Permit(Severity(row["severity"]), ActorKind(row["actor_kind"]))
-        )
-
-    return permit
-
-
-def _record(
-    incident: Incident, services: Services, fix_id: UUID, option: Option | None, made: writing.Made
-) -> None:
-    """Step 3, the last gate; this commit is the decision. What a person asks for passes more."""
-    with services.store.transaction() as tx:
-        tx.run("lock_target", target=incident.target)
-        notice_failover(services, tx)
-        gate = tx.one("gate", id=fix_id)
-        _pass(gate, fixing_resumes(tx, incident.labels) is not None)
-        if option is not None and option.in_window and not window_allows(tx, incident.labels):
-            raise _AtTheGate(NO_WINDOW)
-        row = tx.maybe(
-            "record_fix",
-            id=fix_id,
-            xid=made.xid,
-            system_identifier=made.system_identifier,
-            timeline=made.timeline,
-            counts=dict(made.counts),
-            before_rows=made.before,
-            after_rows=made.after,
-            left_rows=list(made.left),
-        )
-        if row is None:
-            raise _AtTheGate("the walk was taken over by another worker")
-        fix_event(tx, incident, row, FixStatus.STARTED, FixStatus.RECORDED, counts=made.counts)
-
-
-def _pass(gate: Mapping[str, Any], window: bool) -> None:
-    """Raises what speaks against the fix at the last moment."""
-    automatic = gate["actor_kind"] == ActorKind.RESPONDER
-    objections = {
-        "the walk was taken over by another worker": not gate["fenced"],
-        "the incident is resolved": not gate["undoes"] and gate["incident_status"] == "resolved",
-        SENTENCES[Reason.OUR_FAILOVER]: automatic and gate["our_failover"],
-        SENTENCES[Reason.STOPPED]: automatic and not gate["enabled"],
-        SENTENCES[Reason.SEVERITY_UNREADABLE]: automatic and gate["severity_unreadable"],
-        SENTENCES[Reason.TARGET_ON_FIRE]: automatic and gate["target_on_fire"],
-        SENTENCES[Reason.WINDOW]: automatic and window,
-        SENTENCES[Reason.AUTONOMY]: automatic and not gate["promoted"],
-    }
-    for objection, holds in objections.items():
-        if holds:
-            raise _AtTheGate(objection)
-    if automatic and gate["page_untriaged"]:
-        raise _NotNow("an alert that may be a P0 or P1 is waiting for triage")

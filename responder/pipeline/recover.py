@@ -9,6 +9,7 @@ from responder.domain.decision import Reason
 from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident
 from responder.pipeline.decide import notice_failover
+from responder.pipeline.direct import conclude, is_direct
 from responder.pipeline.services import Services
 from responder.pipeline.settle import (
     committed,
@@ -40,6 +41,8 @@ def recover(incident: Incident, services: Services, left: Mapping[str, Any]) -> 
     if undecided and waited < OVER:
         why = "a fix was interrupted; its transaction must end"
         return later(incident, services, why, waited)
+    if is_direct(left):
+        return conclude(incident, services, left)
     try:
         status = _became(services, left)
     except writing.NotAsked as error:
@@ -77,6 +80,8 @@ def give_up(incident: Incident, services: Services) -> Incident:
     with services.store.transaction() as tx:
         notice_failover(services, tx)
         left = tx.maybe("unsettled_fix", incident_id=incident.id)
+    if left is not None and is_direct(left):
+        return conclude(incident, services, left)
     try:
         status = _became(services, left) if left is not None else None
     except writing.NotAsked as error:

@@ -68,12 +68,19 @@ def rolled_back(incident: Incident, services: Services, fix_id: UUID, reason: st
         return hand_over(services, tx, incident, Reason.FIX_FAILED, reason)
 
 
-def tried(incident: Incident, services: Services, fix_id: UUID, made: writing.Made) -> Incident:
+def tried(
+    incident: Incident,
+    services: Services,
+    fix_id: UUID,
+    made: writing.Made,
+    reason: str = "dry run",
+) -> Incident:
     """A dry run: what it would have changed is known, and the target is as it was."""
     with services.store.transaction() as tx:
         row = tx.maybe(
             "settle_dry_run",
             id=fix_id,
+            reason=reason,
             counts=dict(made.counts),
             before_rows=made.before,
             after_rows=made.after,

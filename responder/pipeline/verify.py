@@ -16,6 +16,7 @@ from responder.pipeline.walking import reopen
 from responder.runbook.rule import Option, Within
 from responder.store import Transaction
 from responder.store.incidents import lock_incident
+from responder.targets.direct import State
 from responder.targets.reading import Question, ask
 
 
@@ -50,11 +51,12 @@ def _option(services: Services, incident: Incident, name: str) -> Option | None:
 
 def _ask(services: Services, incident: Incident, fix: Mapping[str, Any]) -> tuple[bool | None, str]:
     """Whether the cause is gone, None when it could not be asked; never a shared answer."""
+    part = "verify" if "verify" in fix["statements"] else "check"  # outside of a transaction
     question = Question(
-        f"{fix['option']}_verify",
+        f"{fix['option']}_{part}",
         "Is the cause gone?",
         "sql",
-        sql=fix["statements"]["verify"],
+        sql=fix["statements"][part],
         parameters=fix["parameters"],
         timeout=5.0,
     )
@@ -66,7 +68,8 @@ def _ask(services: Services, incident: Incident, fix: Mapping[str, Any]) -> tupl
         answer = ask(services.settings.targets[fix["target"]], question, now)
     if answer.status != AnswerStatus.OK or len(answer.rows) != 1:
         return None, answer.error.message if answer.error else "the verification returned no row"
-    gone = answer.rows[0].get("gone") is True
+    (row,) = answer.rows
+    gone = row.get("gone") is True or row.get("state") == State.DONE
     return gone, "" if gone else "the cause is still there"
 
 

@@ -210,13 +210,12 @@ def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
         parse_duration(option.cooldown), option.verify.limit, option.verify.step
     except ValueError as error:
         yield f"option {option.name}: {error}"
+    if not option.transactional and (option.run or option.batch or option.claims or option.undo):
+        yield f"option {option.name} runs in no transaction: no run, batch, claims or undo with it"
     if option.run:
         return
     bound = set(rule.rule.parameters) | set(option.asks)
-    needed = [option.name]
-    if option.transactional:
-        needed += [f"{option.name}_before", f"{option.name}_verify"]
-    for name in needed:
+    for name in option.statements:
         if name not in rule.statements:
             yield f"option {option.name} needs the statement `{name}` in sql/rules/{rule.name}.sql"
         else:

@@ -89,6 +89,8 @@ class Option:
     run: a shell command for a person, where there is no statement. caution: what to know first.
     asks: what the person must say, by the name that the statements bind. role: who may run it.
     claims: functions of the target ask who calls, so it acts under the claims in the settings.
+    transactional: False for what no transaction can hold; `name`, `name_check` (one row, whose
+    `state` is done, not_done, half_done or at_work) and `name_cleanup` run over `direct_url`.
     in_window: only inside a maintenance window that is prepared. batch: each fix is one part of
     the whole; the rows are not kept, and then it is diagnosed anew, which offers the next part.
     undo: a person may take it back by `name_undo`, which restores rows that are still as the fix
@@ -114,6 +116,12 @@ class Option:
     volatile: Sequence[str] = ()
     outside: bool = False
     claims: bool = False
+
+    @property
+    def statements(self) -> tuple[str, str, str]:
+        """The names of the statements that it needs, unless it is a command to run."""
+        first, second = ("before", "verify") if self.transactional else ("check", "cleanup")
+        return self.name, f"{self.name}_{first}", f"{self.name}_{second}"
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,7 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:
     for name, target in settings.targets.items():
         found.append((f"targets.{name}.reading", target.reading))
         found.append((f"targets.{name}.writing", target.writing))
+        found.append((f"targets.{name}.direct_url", target.direct_url))
     for name, receiver in settings.receivers.items():
         if name.startswith("contacts."):
             continue  # its password is that of the receiver whose server it uses

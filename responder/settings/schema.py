@@ -50,6 +50,7 @@ class TargetKeys(Keys):
     )
     reading = Value(read_secret, required=True)
     writing = Value(read_secret)
+    direct_url = Value(read_secret)
     http = Table(HttpKeys)
     claims = Named(Value(read_filled_text), validate=FILLED)
     accepts = Named(Value(read_filled_text), validate=FILLED)

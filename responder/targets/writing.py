@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from responder.deadline import within
 from responder.domain.actor import ActorKind
 from responder.domain.numbers import exact
-from responder.domain.secret import SecretMissing
+from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Target
 from responder.domain.severity import Severity
 from responder.domain.shipped import shipped
@@ -115,16 +115,21 @@ class Change:
     def carry_out(self, connection: Session) -> "Made":
         return _change(connection, self)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Its statements, as the fix keeps them."""
+        return {"before": self.before.sql, "apply": self.apply.sql, "verify": self.verify.sql}
+
 
 @dataclass(frozen=True)
 class Made:
     """What an open transaction has changed; counts: rows by table.
 
-    before, after: JSON arrays as the target wrote them, so that no digit is lost. left: the ids of
-    the rows that an undo left as they are.
+    xid: None for what runs outside of a transaction. before, after: JSON arrays as the target wrote
+    them, so that no digit is lost. left: the ids of the rows that an undo left as they are.
     """
 
-    xid: str
+    xid: str | None
     system_identifier: str
     timeline: int
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -151,7 +156,7 @@ class OpenFix:
         try:
             self._connection.commit()
         except psycopg.Error as error:
-            raise CommitLost(_said(error)) from error
+            raise CommitLost(said(error)) from error
 
 
 @contextmanager
@@ -172,9 +177,9 @@ def make(
             made = work.carry_out(connection)
             _flush(target, fix_id)
         except psycopg.errors.SerializationFailure as error:
-            raise Outrun(_said(error)) from error
+            raise Outrun(said(error)) from error
         except psycopg.Error as error:
-            raise RolledBack(_said(error)) from error
+            raise RolledBack(said(error)) from error
         yield OpenFix(connection, made)
 
 
@@ -194,7 +199,7 @@ def fate(target: Target, made: Made) -> Fate:
     except psycopg.errors.InvalidParameterValue:
         return Fate.UNKNOWN  # "in the future": this server never handed that xid out
     except (psycopg.Error, RolledBack) as error:
-        raise NotAsked(_said(error)) from error
+        raise NotAsked(said(error)) from error
 
 
 @contextmanager
@@ -202,23 +207,29 @@ def _session(target: Target) -> Iterator[Session]:
     """A connection that works through a transaction pooler; rolled back and closed at the end."""
     if target.writing is None:
         raise RolledBack(f"target {target.name} has no fixing role configured")
-    try:
-        login = read_login(target.writing.value())
-        connection = psycopg.connect(**login | _CONNECTION, row_factory=dict_row)
-    except psycopg.ProgrammingError:  # its message would repeat the URL with its password
-        wrong = f"the writing URL of target {target.name} is not one of PostgreSQL"
-        raise RolledBack(wrong) from None
-    except SecretMissing as missing:
-        raise RolledBack(f"target {target.name}: {missing}") from None
-    except psycopg.Error as error:
-        why = connect_error(error).message
-        raise RolledBack(f"the target cannot be reached: {why}") from None
+    connection = connect(target, "writing", target.writing)
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
         with within(connection, SESSION_SECONDS):
             yield connection
     finally:
         connection.close()
+
+
+def connect(target: Target, key: str, url: Secret) -> psycopg.Connection[DictRow]:
+    """A connection to the URL that stands under this key of the target's settings. RolledBack."""
+    try:
+        login = read_login(url.value())
+        connection = psycopg.connect(**login | _CONNECTION, row_factory=dict_row)
+    except psycopg.ProgrammingError:  # its message would repeat the URL with its password
+        wrong = f"the {key} URL of target {target.name} is not one of PostgreSQL"
+        raise RolledBack(wrong) from None
+    except SecretMissing as missing:
+        raise RolledBack(f"target {target.name}: {missing}") from None
+    except psycopg.Error as error:
+        why = connect_error(error).message
+        raise RolledBack(f"the target cannot be reached: {why}") from None
+    return connection
 
 
 def begin(connection: Session, key: str, claims: Mapping[str, str]) -> DictRow:
@@ -347,5 +358,5 @@ def _flush(target: Target, fix_id: UUID) -> None:
         connection.commit()
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     return session_error(error).message if isinstance(error, psycopg.Error) else str(error)

@@ -5,7 +5,8 @@ Prevention: an index for each column that pages search by; autovacuum that keeps
             and lots put away each month, not when they hurt.
 Needs:      pg_stat_statements on the search_path of the reading role (Supabase has it in schema
             extensions, others in public, and a statement cannot say both), and pg_read_all_stats,
-            without which it hides what others run.
+            without which it hides what others run. Indexes and vacuums need direct_url of the
+            target, for a role that owns these tables and may create in their schema.
 Mended:     the runbook builds names with schemaname||'.'||tablename, which fails for names that
             need quotes; here sizes are asked by oid, and names are shown as a command takes them.
             Its question for missing indexes asks pg_stats alone. There a unique column says -1 for
@@ -39,9 +40,9 @@ _INDEX = {
 _VACUUMED = frozenset({"public.intake_items", "public.shopify_sync_queue", "public.system_logs"})
 _PSQL = 'psql "$DATABASE_ADMIN_URL"'
 _INDEX_CAUTION = (
-    "Over a direct connection, not the pooler. It waits for every older transaction and may take "
-    "long. If it fails it leaves an invalid index, which IF NOT EXISTS then takes for done: "
-    "DROP INDEX CONCURRENTLY that one first."
+    "It waits for every older transaction and may take long. If it fails, the invalid index that "
+    "it leaves is dropped. Without `direct_url` send the statement yourself, over a direct "
+    "connection, not the pooler, and DROP INDEX CONCURRENTLY an invalid one first."
 )
 
 
@@ -61,25 +62,22 @@ class SlowQueries(Rule):
         Option(
             "index_sku",
             "Add the index for searches by SKU",
-            run=f"{_PSQL} --command 'CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_intake_items_sku"
-            " ON intake_items (sku) WHERE deleted_at IS NULL'",
+            transactional=False,
             caution=_INDEX_CAUTION,
         ),
         Option(
             "index_lot_id",
             "Add the index for the items of a lot",
-            run=f"{_PSQL} --command 'CREATE INDEX CONCURRENTLY IF NOT EXISTS"
-            " idx_intake_items_lot_id ON intake_items (lot_id) WHERE deleted_at IS NULL'",
+            transactional=False,
             caution=_INDEX_CAUTION,
         ),
         Option(
             "vacuum_tables",
             "Vacuum the tables that change most",
-            run=f"{_PSQL} --command 'VACUUM (ANALYZE) intake_items'"
-            " --command 'VACUUM (ANALYZE) shopify_sync_queue'"
-            " --command 'VACUUM (ANALYZE) system_logs'",
-            caution="Reads and writes a lot: on a busy day one table at a time. It frees nothing "
-            "that an open transaction can still see: end the oldest one first.",
+            transactional=False,
+            caution="Reads and writes a lot: on a busy day send VACUUM (ANALYZE) for one table at "
+            "a time yourself, as you must without `direct_url`. It frees nothing that an open "
+            "transaction can still see: end the oldest one first.",
         ),
         Option(
             "archive_logs",

@@ -143,3 +143,7 @@ UPDATE system_settings SET updated_at = now() WHERE key = %(name)s;
 -- come, and what it asked before is not fresh any more.
 WITH older AS (UPDATE responder.question SET asked_at = asked_at - interval '1 hour')
 UPDATE responder.schedule SET due_at = now() RETURNING rule;
+
+-- name: index_sku
+-- Whether the index for searches by SKU is there and valid.
+SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = 'idx_intake_items_sku'::regclass;

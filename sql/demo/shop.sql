@@ -5,6 +5,11 @@
 -- Roles belong to the whole server, so a second shop database finds them there.
 DO $$ BEGIN
     CREATE ROLE authenticated NOLOGIN;
+    -- For what no transaction can hold, over a direct connection: an index, a vacuum.
+    CREATE ROLE responder_direct LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
+        CONNECTION LIMIT 4;
+    -- Passwords: whoever runs this sets them with ALTER ROLE ... PASSWORD; over a private socket
+    -- there are none.
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
 
@@ -149,15 +154,21 @@ BEGIN
 END $$;
 ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY;
 
--- Grants to the shop's own users. The responder's two roles are made by what `responder roles` prints.
+-- Grants to the shop's own users, and tables whose owner builds their indexes and vacuums them. The
+-- responder's two other roles are made by what `responder roles` prints.
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statements') THEN
         CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA extensions;
     END IF;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticated', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO authenticated, responder_direct',
+        current_database());
 END $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT CREATE ON SCHEMA public TO responder_direct;
+ALTER TABLE intake_items OWNER TO responder_direct;
+ALTER TABLE shopify_sync_queue OWNER TO responder_direct;
+ALTER TABLE system_logs OWNER TO responder_direct;
 REVOKE EXECUTE ON FUNCTION admin_clear_shopify_sync_queue, admin_delete_batch FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA auth TO authenticated;

@@ -61,6 +61,10 @@ FROM incident i
 WHERE f.id = %(id)s AND i.id = f.incident_id AND f.status = 'started' AND f.attempt = i.attempt
 RETURNING f.*;
 
+-- name: note_fix
+-- What the target said at the end of work that is settled later, by what the target shows.
+UPDATE fix SET reason = %(reason)s WHERE id = %(id)s AND status = 'recorded';
+
 -- name: settle_fix
 -- What became of it; nothing when somebody else has settled it already. An undo is not verified.
 UPDATE fix
@@ -72,7 +76,7 @@ RETURNING *;
 -- name: settle_dry_run
 -- It was made, looked at and taken back: what it would have changed.
 UPDATE fix
-SET status = 'rolled_back', reason = 'dry run', ended_at = %(now)s, counts = %(counts)s,
+SET status = 'rolled_back', reason = %(reason)s, ended_at = %(now)s, counts = %(counts)s,
     before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s
 WHERE id = %(id)s AND dry_run AND status = 'started'
 RETURNING *;

@@ -102,6 +102,72 @@ SELECT 'intake_lots', 'completed more than six months ago', count(*), count(*) =
     (SELECT id FROM lots WHERE place <= 5000 ORDER BY place DESC LIMIT 1)
 FROM lots;
 
+-- name: index_sku
+-- Build the index for searches by SKU while everybody goes on working.
+CREATE INDEX CONCURRENTLY idx_intake_items_sku ON intake_items (sku) WHERE deleted_at IS NULL;
+
+-- name: index_sku_check
+-- Is the index there, and valid? Invalid it is half done, unless somebody is at work on the table.
+SELECT CASE
+    WHEN i.indexrelid IS NULL THEN 'not_done'
+    WHEN i.indisvalid THEN 'done'
+    WHEN EXISTS (
+        SELECT FROM pg_locks l
+        WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock'
+            AND l.pid <> pg_backend_pid()
+            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) THEN 'at_work'
+    ELSE 'half_done'
+END AS state
+FROM (SELECT to_regclass('idx_intake_items_sku') AS name) wanted
+LEFT JOIN pg_index i ON i.indexrelid = wanted.name;
+
+-- name: index_sku_cleanup
+-- Drop the invalid index that a failed build leaves.
+DROP INDEX CONCURRENTLY IF EXISTS idx_intake_items_sku;
+
+-- name: index_lot_id
+-- Build the index for the items of a lot while everybody goes on working.
+CREATE INDEX CONCURRENTLY idx_intake_items_lot_id ON intake_items (lot_id) WHERE deleted_at IS NULL;
+
+-- name: index_lot_id_check
+-- Is the index there, and valid? Invalid it is half done, unless somebody is at work on the table.
+SELECT CASE
+    WHEN i.indexrelid IS NULL THEN 'not_done'
+    WHEN i.indisvalid THEN 'done'
+    WHEN EXISTS (
+        SELECT FROM pg_locks l
+        WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock'
+            AND l.pid <> pg_backend_pid()
+            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) THEN 'at_work'
+    ELSE 'half_done'
+END AS state
+FROM (SELECT to_regclass('idx_intake_items_lot_id') AS name) wanted
+LEFT JOIN pg_index i ON i.indexrelid = wanted.name;
+
+-- name: index_lot_id_cleanup
+-- Drop the invalid index that a failed build leaves.
+DROP INDEX CONCURRENTLY IF EXISTS idx_intake_items_lot_id;
+
+-- name: vacuum_tables
+-- Free what dead rows hold, and tell the planner what the tables look like.
+VACUUM (ANALYZE) intake_items, shopify_sync_queue, system_logs;
+
+-- name: vacuum_tables_check
+-- Has none of the three more dead rows than autovacuum should leave?
+SELECT CASE WHEN EXISTS (
+    SELECT FROM pg_stat_user_tables
+    WHERE relid IN (
+            to_regclass('intake_items'), to_regclass('shopify_sync_queue'), to_regclass('system_logs')
+        )
+        AND n_dead_tup >= 1000 AND n_dead_tup >= 0.2 * n_live_tup
+) THEN 'not_done' ELSE 'done' END AS state;
+
+-- name: vacuum_tables_cleanup
+-- A vacuum that was interrupted leaves nothing behind.
+SELECT 'nothing is half done';
+
 -- name: archive_logs
 -- Delete one batch of old log lines, the oldest first.
 DELETE FROM system_logs

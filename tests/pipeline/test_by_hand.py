@@ -603,7 +603,11 @@ def with_options(start: Start) -> House:
             f"{name}_before": "SELECT id FROM thing WHERE state = 'bad' FOR UPDATE",
             f"{name}_verify": "SELECT true AS gone",
         }
-    statements["vacuum"] = "VACUUM thing"
+    statements |= {
+        "vacuum": "VACUUM thing",
+        "vacuum_check": "SELECT 'not_done' AS state",
+        "vacuum_cleanup": "SELECT 1",
+    }
     return proposed(start, options=OPTIONS, statements=statements)
 
 
@@ -613,7 +617,7 @@ def with_options(start: Start) -> House:
         ({"option": "nobody"}, "not_possible", "the runbook offers mend, restart"),
         ({"option": "restart"}, "not_possible", "systemctl restart thing"),
         ({"option": "grant"}, "forbidden", "needs the role admin"),
-        ({"option": "vacuum"}, "not_possible", "outside of a transaction"),
+        ({"option": "vacuum"}, "not_possible", "no `direct_url`"),
         ({"option": "call", "dry_run": True}, "not_possible", "cannot be tried"),
         ({}, "wrong_parameters", "asks for other parameters"),
     ],

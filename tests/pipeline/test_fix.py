@@ -12,7 +12,8 @@ from responder.domain.actor import ActorKind
 from responder.domain.incident import Incident, Stage
 from responder.domain.severity import Severity
 from responder.pipeline import walk
-from responder.pipeline.fix import _start, change_of, permit_of
+from responder.pipeline.fix import _start, change_of
+from responder.pipeline.gate import permit_of
 from responder.store import Refused
 from responder.targets import writing
 from tests.house import House, alert

@@ -63,6 +63,48 @@ def test_a_worker_that_is_killed_in_a_diagnosis_is_replaced(site: Site) -> None:
     assert site.gap() == (0, 0)
 
 
+def building(shop: psycopg.Connection[Any]) -> bool:
+    row = shop.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'responder_direct'"
+        " AND query LIKE 'CREATE INDEX%' AND state = 'active'"
+    ).fetchone()
+    return row is not None and row[0] > 0
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_an_index_leaves_none(site: Site) -> None:
+    """No transaction can hold it: the server ends it, and the next worker cleans up."""
+    site.post(alert("SlowQueries", severity="info"))
+    incident = eventually(
+        lambda: (found := site.incident("slow_queries")) and found["stage"] == "watch" and found
+    )
+    shown = site.get(f"/v1/incidents/{incident['id']}")
+    shop_url = site.world.shops["shop"].url
+    with psycopg.connect(shop_url) as holder, psycopg.connect(shop_url, autocommit=True) as shop:
+        holder.execute("LOCK TABLE intake_items IN ROW EXCLUSIVE MODE")
+        asked = requests.post(
+            f"{site.world.url}/v1/incidents/{incident['id']}/fixes",
+            json={"option": "index_sku", "seen": shown["decision"]["id"]},
+            headers={"Authorization": f"Bearer {site.world.tokens['operator']}"},
+            timeout=30,
+        )
+        assert asked.status_code == 202, asked.text
+        eventually(lambda: building(shop))
+        kill(site.work)
+        killed = time.monotonic()
+        eventually(lambda: not building(shop))
+        assert time.monotonic() - killed < 15, "it would wait for its lock no longer than 30 s"
+        assert site.get(f"/v1/fixes/{asked.json()['id']}")["status"] == "recorded"
+    start_worker(site)
+    fix = eventually(
+        lambda: (found := site.get(f"/v1/fixes/{asked.json()['id']}"))["ended_at"] and found
+    )
+    assert fix["status"] == "rolled_back"
+    assert fix["reason"] == "interrupted; what it left half done is cleaned up"
+    with psycopg.connect(shop_url) as shop:
+        assert shop.execute("SELECT to_regclass('idx_intake_items_sku')").fetchone() == (None,)
+    assert site.gap() == (0, 0)
+
+
 def test_without_any_worker_the_page_leaves_once(site: Site) -> None:
     kill(site.work)
     accepted = time.monotonic()

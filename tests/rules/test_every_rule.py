@@ -10,6 +10,7 @@ from psycopg import sql
 from responder.domain.shipped import shipped
 from responder.runbook import Option, Sql
 from responder.runbook.loader import LoadedRule, load
+from responder.targets.direct import State
 from tests.shop import any_parameters
 
 if TYPE_CHECKING:
@@ -20,7 +21,13 @@ OPTIONS = [
     pytest.param(rule, option, id=f"{rule.name}-{option.name}")
     for rule in RULES
     for option in rule.options.values()
-    if not option.run
+    if not option.run and option.transactional
+]
+DIRECT = [
+    pytest.param(rule, option, id=f"{rule.name}-{option.name}")
+    for rule in RULES
+    for option in rule.options.values()
+    if not option.transactional
 ]
 DIAGNOSTICS = [
     pytest.param(rule, part.name, id=f"{rule.name}-{part.name}")
@@ -28,6 +35,7 @@ DIAGNOSTICS = [
     for part in rule.diagnostics
     if isinstance(part, Sql)
 ]
+PARTS = ("before", "verify", "after", "undo", "check", "cleanup")
 each_rule = pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
 
 TABLES = """
@@ -59,7 +67,7 @@ def test_nothing_that_pages_is_automatic(rule: LoadedRule) -> None:
 def test_no_statement_is_left_over(rule: LoadedRule) -> None:
     known = {part.name for part in rule.diagnostics}
     for name in rule.options:
-        known |= {name, *(f"{name}_{part}" for part in ("before", "verify", "after", "undo"))}
+        known |= {name, *(f"{name}_{part}" for part in PARTS)}
     assert set(rule.statements) <= known
 
 
@@ -98,6 +106,17 @@ def test_rows_are_told_by_their_id_and_the_cause_by_gone(
 
     assert "id" in columns(f"{option.name}_before")
     assert columns(f"{option.name}_verify") == ["gone"]
+
+
+@pytest.mark.parametrize("role", ["responder_direct", "responder_reading"])
+@pytest.mark.parametrize(("rule", "option"), DIRECT)
+def test_work_outside_of_a_transaction_is_checked_by_whoever_does_and_verifies_it(
+    shared_shop: "Shop", rule: LoadedRule, option: Option, role: str
+) -> None:
+    with psycopg.connect(shared_shop.url(role)) as connection:
+        states = connection.execute(rule.statements[f"{option.name}_check"].sql, {}).fetchall()
+    [(state,)] = states
+    assert state in list(State)
 
 
 @pytest.mark.parametrize("role", ["responder_reading", "responder_writing"])

@@ -40,6 +40,7 @@ class Stuck(Rule):
 '''
 ROWS = {"rows": "SELECT 1"}
 RETRY = {"retry": "UPDATE t SET a = 1", "retry_before": "SELECT 1", "retry_verify": "SELECT true"}
+DIRECT = {"retry": "VACUUM t", "retry_check": "SELECT 'done' AS state", "retry_cleanup": "SELECT 1"}
 
 Write = Callable[..., Path]
 
@@ -248,7 +249,8 @@ OPTION_MISTAKES = {
     ("settings", "complaint"), OPTION_MISTAKES.values(), ids=OPTION_MISTAKES.keys()
 )
 def test_a_mistake_of_an_option(write: Write, settings: dict[str, Any], complaint: str) -> None:
-    (mistake,) = mistakes(write(options=option(**settings), sql={**ROWS, **RETRY}))
+    sql = {**ROWS, **RETRY, **DIRECT}
+    (mistake,) = mistakes(write(options=option(**settings), sql=sql))
     assert mistake.startswith("p2/stuck.py: option retry")
     assert complaint in mistake
 
@@ -283,7 +285,24 @@ def test_an_option_for_people(write: Write, settings: dict[str, Any]) -> None:
 
 def test_what_cannot_be_rolled_back_needs_no_before(write: Write) -> None:
     options = option(automatic=False, transactional=False, changes=())
-    load(write(options=options, sql={**ROWS, "retry": "VACUUM t"}))
+    load(write(options=options, sql={**ROWS, **DIRECT}))
+
+
+@pytest.mark.parametrize("missing", DIRECT)
+def test_what_cannot_be_rolled_back_needs_its_statements(write: Write, missing: str) -> None:
+    options = option(automatic=False, transactional=False, changes=())
+    sql = {name: text for name, text in {**ROWS, **DIRECT}.items() if name != missing}
+    (mistake,) = mistakes(write(options=options, sql=sql))
+    assert mistake.endswith(f"option retry needs the statement `{missing}` in sql/rules/stuck.sql")
+
+
+@pytest.mark.parametrize(
+    "more", [{"run": "psql"}, {"batch": True}, {"claims": True}, {"undo": True}]
+)
+def test_what_cannot_be_rolled_back_is_nothing_else(write: Write, more: dict[str, Any]) -> None:
+    options = option(automatic=False, transactional=False, changes=(), **more)
+    (mistake,) = mistakes(write(options=options, sql={**ROWS, **DIRECT}))
+    assert "option retry runs in no transaction: no run, batch, claims or undo with it" in mistake
 
 
 BROKEN = {

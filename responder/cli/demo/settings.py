@@ -62,6 +62,8 @@ kind = "shop"
 matches = ['env="production"']
 reading = "file:{folder}/shop_reading"
 writing = "file:{folder}/shop_writing"
+# For an index and a vacuum; staging has none, so that they are commands there.
+direct_url = "file:{folder}/shop_direct"
 # An admin of the shop, for what its own functions allow to admins only.
 claims = {{ sub = "{admin}" }}
 http = {{ base = "{shop}", paths = ["/health"] }}

@@ -112,8 +112,9 @@ def start_responder(stack: ExitStack, logs: Path, config: Path, bind: str) -> tu
 
 
 def _open_shops(stack: ExitStack, server: LocalPostgres, kept: SecretFiles) -> dict[str, Shop]:
-    """Production and staging: two databases, the same tables and rows, the same two roles."""
-    passwords = {f"responder_{kind}": secrets.token_hex(16) for kind in ("reading", "writing")}
+    """Production and staging: two databases, the same tables and rows, the same roles."""
+    kinds = ("reading", "writing", "direct")
+    passwords = {f"responder_{kind}": secrets.token_hex(16) for kind in kinds}
     shops = {}
     for name in ("shop", "shop_staging"):
         url = make_database(server, name)

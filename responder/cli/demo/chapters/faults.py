@@ -1,6 +1,7 @@
 """The other rows of the runbook's table, each made for real, and an alert that is in no row."""
 
 from responder.cli.demo.alerts import MonitorAlarm, PagerDutyIncident
+from responder.cli.demo.api import Document
 from responder.cli.demo.chapters.shown import show_offer
 from responder.cli.demo.story import Story, Told
 
@@ -45,10 +46,24 @@ def slow_queries(story: Story) -> None:
         story.expect(
             {"index_sku", "index_lot_id"} <= indexes, "the indexes that it lacks are offered"
         )
+        _index_by_a_person(story, told, document)
         severity = document["incident"]["severity"]
         story.expect(severity == "P3", "sluggish means P3 by the map of this source")
         story.expect(not story.heard("pagerduty", told), "nobody was woken for it")
         story.resolve(told)
+
+
+def _index_by_a_person(story: Story, told: Told, document: Document) -> None:
+    """No transaction can hold it, so it is begun over a direct connection and settled by a look."""
+    answer = story.api.ask_for_fix(told.incident, "index_sku", document["decision"]["id"])
+    fix = story.api.fix_when(
+        answer.json()["id"],
+        "the index is built, verified",
+        lambda fix: fix["verification"] == "held",
+    )
+    story.screen.line("index", f"index_sku by demo-operator: {fix['status']}")
+    (index,) = story.world.shops["shop"].play("index_sku")
+    story.expect(index["valid"], "the index was built outside of a transaction, and is valid")
 
 
 def database_down(story: Story) -> None:
