@@ -1,7 +1,7 @@
 """`rules` and `explain`: what is known, and why an alert meets which rule."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import unified_diff
 from itertools import islice
@@ -28,10 +28,13 @@ from responder.pipeline.explain import describe_rule
 from responder.pipeline.explain import explain as explain_notice
 from responder.pipeline.promotion import agreement
 from responder.runbook.elements import Homes, homeless, read_runbook
-from responder.runbook.loader import RunbookWrong
+from responder.runbook.loader import LoadedRule, RunbookWrong
+from responder.runbook.outside import Body, outside_mistakes
 from responder.runbook.page import page
 from responder.runbook.process import load_apart
 from responder.sources import NotUnderstood, Unreadable
+from responder.targets.catalogue import look_up
+from responder.targets.errors import Unanswered
 
 
 @click.group()
@@ -97,9 +100,11 @@ rules.add_command(promote)
 @rules.command("lint")
 @config_option
 @click.option("--write", is_flag=True, help="Write the page of the runbook, docs/runbook.md, anew.")
+@click.option("--target", help="Look also into the catalogue of this target, to which they reach.")
 @json_option
-def lint_rules(config: Path, write: bool, as_json: bool) -> None:
-    """Which element of the runbook has no home, or another page than it should; needs no database.
+def lint_rules(config: Path, write: bool, target: str | None, as_json: bool) -> None:
+    """Which element of the runbook has no home, or another page than it should, and which option
+    reaches outside of its transaction; needs no database of ours.
 
     Settings are looked for in the settings file; without one, in the example of the documentation.
     """
@@ -109,13 +114,13 @@ def lint_rules(config: Path, write: bool, as_json: bool) -> None:
         runbook = read_runbook(root)
     except RunbookWrong as wrong:
         raise Refusal("the runbook cannot be loaded:\n  " + "\n  ".join(wrong.mistakes)) from None
-    found, elements = [], 0
+    found, elements = _reaching_outside(config, loaded, target), 0
     if runbook is not None:
         tests = root / "tests"
         homes = Homes(
             {rule.name: rule for rule in loaded}, settings, tests if tests.is_dir() else None
         )
-        found = [*homeless(runbook, homes), *_page_mistakes(root, page(runbook, loaded), write)]
+        found += [*homeless(runbook, homes), *_page_mistakes(root, page(runbook, loaded), write)]
         elements = sum(len(section.elements) for section in runbook.sections)
     if as_json:
         print_json({"rules": len(loaded), "elements": elements, "mistakes": found})
@@ -125,6 +130,26 @@ def lint_rules(config: Path, write: bool, as_json: bool) -> None:
         raise Refusal(f"{len(found)} to mend")
     if not as_json:
         click.echo(f"{len(loaded)} rules and {elements} elements of the runbook, each at home")
+
+
+def _reaching_outside(config: Path, loaded: Sequence[LoadedRule], name: str | None) -> list[str]:
+    """What no rollback takes back, by the statements alone or by the target's catalogue too."""
+    if name is None:
+        return [mistake for rule in loaded for mistake in outside_mistakes(rule)]
+    target = read_settings(config).targets.get(name)
+    if target is None:
+        raise Refusal(
+            f"there is no target {name}; there are {', '.join(read_settings(config).targets)}"
+        )
+
+    def look(names: Collection[str], tables: Collection[str]) -> Sequence[Body]:
+        return look_up(target, names, tables, datetime.now(UTC))
+
+    try:
+        rules = [rule for rule in loaded if rule.rule.target == target.kind]
+        return [mistake for rule in rules for mistake in outside_mistakes(rule, look)]
+    except Unanswered as unanswered:
+        raise Refusal(f"target {name} cannot be asked: {unanswered}") from None
 
 
 def _runbook_of(config: Path) -> tuple[Path, Mapping[str, Any] | None]:

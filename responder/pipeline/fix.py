@@ -13,7 +13,7 @@ from responder.domain.actor import RESPONDER, Actor, ActorKind
 from responder.domain.decision import SENTENCES, Reason
 from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident, Stage
-from responder.pipeline.decide import HOURLY_LIMIT
+from responder.pipeline.decide import HOURLY_LIMIT, notice_failover
 from responder.pipeline.direct import make_direct
 from responder.pipeline.gate import AtTheGate, NotNow, pass_gate, permit_of
 from responder.pipeline.recover import recover
