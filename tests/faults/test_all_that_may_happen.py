@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -66,6 +67,11 @@ class Life(RuleBasedStateMachine):
         self._house = moved_in()
         self.house: House = self._house.__enter__()
 
+    @initialize(other=st.booleans())
+    def begins(self, other: bool) -> None:
+        self.house.post(alert("Other" if other else "Thing", severity="warning", instance="a"))
+        self.house.run_triage()
+
     # What senders say
 
     @rule(
@@ -89,6 +95,12 @@ class Life(RuleBasedStateMachine):
     @rule()
     def triages(self) -> None:
         self.house.run_triage()
+
+    @rule()
+    def works(self) -> None:
+        self.house.run_triage()
+        self.house.watch()
+        self.walks()
 
     @rule()
     def walks(self) -> None:
@@ -131,6 +143,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(dry_run=st.booleans())
     def is_asked_for(self, dry_run: bool) -> None:
+        """Somebody has looked at what we came to."""
+        self.works()
         for incident in self.house.incidents():
             asked = Asked(incident.id, "mend", incident.decision_id, dry_run=dry_run)
             with suppress(NotBegun):
