@@ -304,7 +304,7 @@ def test_any_life(moved_in: Callable[[], Any], told: Callable[[str], None]) -> N
     run_state_machine_as_test(
         lambda: Life(moved_in, seen),
         settings=settings(
-            max_examples=int(os.environ.get("LIVES", "6")),
+            max_examples=int(os.environ.get("LIVES", "10")),
             stateful_step_count=20,
             derandomize=True,
             phases=[Phase.generate],  # to shrink what fails takes many minutes
