@@ -224,7 +224,8 @@ def _option_mistakes(rule: LoadedRule, option: Option) -> Iterator[str]:
         yield from _unbound(rule, f"{option.name}_after", {*bound, "before"}, option)
     if option.transactional and not option.changes:
         yield f"option {option.name} must name the tables that it changes"
-    yield from _undo_mistakes(rule, option, {*bound, "before", "after"})
+    if option.transactional:
+        yield from _undo_mistakes(rule, option, {*bound, "before", "after"})
 
 
 def _undo_mistakes(rule: LoadedRule, option: Option, bound: set[str]) -> Iterator[str]:
@@ -233,7 +234,7 @@ def _undo_mistakes(rule: LoadedRule, option: Option, bound: set[str]) -> Iterato
         if name in rule.statements:
             yield f"`{name}` stands in {place}, so option {option.name} must say undo=True"
         return
-    if option.batch or option.outside or not option.transactional:
+    if option.batch or option.outside:
         yield f"option {option.name} cannot be undone: it keeps no rows, or acts outside"
     if name not in rule.statements:
         yield f"option {option.name} has undo=True, so it needs the statement `{name}` in {place}"

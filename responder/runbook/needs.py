@@ -17,7 +17,7 @@ class Role(StrEnum):
 
 
 #: Of the statements of an option, by what stands behind its name. What runs outside of a
-#: transaction, under a role of its own, has no endings here yet.
+#: transaction does so under the login of `direct_url`, which owns what it works on.
 _ENDINGS = {
     Role.READING: ("_verify", "_check"),
     Role.FIXING: ("", "_before", "_verify", "_after", "_undo"),

@@ -29,17 +29,20 @@ if TYPE_CHECKING:
 RULES = load(shipped("rules").parent)
 NEEDS = {role: needs_of(role, RULES) for role in Role}
 _numbers = count(1)
+#: What is asked of options, too.
+ASKED = ("_verify", "_check")
 Refused = psycopg.errors.InsufficientPrivilege
 
 
 def questions() -> Iterator[tuple[LoadedRule, str]]:
     for rule in RULES:
         yield from ((rule, part.name) for part in rule.diagnostics if isinstance(part, Sql))
-        yield from ((rule, f"{option.name}_verify") for option in changes(rule))
+        asked = (f"{option.name}{end}" for option in rule.options.values() for end in ASKED)
+        yield from ((rule, name) for name in asked if name in rule.statements)
 
 
 def changes(rule: LoadedRule) -> list[Option]:
-    return [option for option in rule.options.values() if not option.run]
+    return [each for each in rule.options.values() if not each.run and each.transactional]
 
 
 def all_of(rule: LoadedRule, option: Option) -> list[str]:
