@@ -10,11 +10,12 @@ LOCK := requirements/dev.lock
 # One mark per content of the lock, place and Python: set-up is done again when one of them changes.
 READY := $(VENV)/ready-$(shell (echo "$(CURDIR) $(PYTHON)"; cat $(LOCK)) | cksum | cut -d ' ' -f 1)
 
-.PHONY: help demo test check
+.PHONY: help demo test torture check
 
 help:
 	@echo "make demo    shows an alert come in, a fault repaired and a pager told; ARGS=--once ends after the story"
 	@echo "make test    runs the tests on all cores; ARGS='tests/rules -k queue' picks some of them"
+	@echo "make torture kills workers and servers in the middle of fixes, 200 times each; takes a quarter of an hour"
 	@echo "make check   looks at format, lint, types, layers and dependencies, one line for each"
 
 demo: $(READY)
@@ -22,6 +23,9 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+torture: $(READY)
+	@TORTURE=200 $(BIN)/python -m pytest -n auto tests/faults $(ARGS)
 
 check: $(READY)
 	@failed=0; \

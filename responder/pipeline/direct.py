@@ -17,7 +17,7 @@ from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident
 from responder.domain.statements import Statement
 from responder.log import about
-from responder.pipeline.gate import AtTheGate, NotNow, pass_gate, permit_of
+from responder.pipeline.gate import AtTheGate, NotNow, pass_gate, permit_of, said_of
 from responder.pipeline.services import Services
 from responder.pipeline.settle import (
     busy,
@@ -74,7 +74,7 @@ def make_direct(
                 daemon=True,  # our end ends it: the server ends a statement whose asker is gone
             )
     except (Refused, AtTheGate, NotPermitted) as refused:
-        return decide_again(incident, services, fix_id, str(refused))
+        return decide_again(incident, services, fix_id, said_of(refused))
     except (Busy, NotNow) as other:
         return busy(incident, services, fix_id, str(other))
     except RolledBack as failed:

@@ -15,7 +15,7 @@ from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident, Stage
 from responder.pipeline.decide import HOURLY_LIMIT, notice_failover
 from responder.pipeline.direct import make_direct
-from responder.pipeline.gate import AtTheGate, NotNow, pass_gate, permit_of
+from responder.pipeline.gate import AtTheGate, NotNow, pass_gate, permit_of, said_of
 from responder.pipeline.recover import recover
 from responder.pipeline.services import Services, record
 from responder.pipeline.settle import (
@@ -117,7 +117,7 @@ def _carry_out(
     try:
         fix_id = _start(incident, services, rule, option, change)
     except (Refused, AtTheGate) as refused:
-        return decide_again(incident, services, None, str(refused))
+        return decide_again(incident, services, None, said_of(refused))
     return _make(incident, services, fix_id, option, change, dry_run=False)
 
 
@@ -140,7 +140,7 @@ def _make(
                 pass_gate(incident, services, fix_id, option, made)
                 opened.commit()
     except (Refused, AtTheGate, writing.NotPermitted) as refused:
-        return decide_again(incident, services, fix_id, str(refused))
+        return decide_again(incident, services, fix_id, said_of(refused))
     except writing.CommitLost:
         return later(incident, services, "the target did not answer the commit")
     except writing.AlreadyGone as gone:

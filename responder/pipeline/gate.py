@@ -14,11 +14,26 @@ from responder.pipeline.maintenance import NO_WINDOW, fixing_resumes, window_all
 from responder.pipeline.services import Services
 from responder.pipeline.settle import fix_event
 from responder.runbook.rule import Option
+from responder.store import Refused
 from responder.targets import writing
 
 
 class AtTheGate(Exception):
     """Something has come up since the decision; the change is rolled back."""
+
+
+#: What a constraint of a fix row means to people.
+_MEANS = {
+    "fix_never_ours_at_p0_p1": SENTENCES[Reason.SEVERITY],
+    "fix_one_per_key": "Another fix of the same key is open.",
+    "fix_one_per_decision": "What this decision allowed was made already.",
+}
+
+
+def said_of(refused: Exception) -> str:
+    """Why a fix was refused, as people read it."""
+    constraint = refused.constraint if isinstance(refused, Refused) else ""
+    return _MEANS.get(constraint, str(refused))
 
 
 class NotNow(Exception):
