@@ -53,12 +53,14 @@ BEARER = "the-source-token"
 
 @dataclass
 class Recorder:
-    """A receiver that keeps what it gets; `fails` is raised instead, if set."""
+    """A receiver that keeps what it gets; `fails` is raised instead, if set. tried: how often."""
 
     got: list[Message] = field(default_factory=list)
     fails: Undelivered | None = None
+    tried: int = 0
 
     def deliver(self, message: Message, now: datetime, timeout: float) -> None:
+        self.tried += 1
         if self.fails is not None:
             raise self.fails
         self.got.append(message)

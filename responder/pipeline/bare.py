@@ -12,8 +12,9 @@ from uuid import UUID
 from responder.domain.incident import dedup_key
 from responder.domain.notification import Happening, Message
 from responder.outbound import Undelivered
+from responder.pipeline.deliver import pause
 from responder.pipeline.document import bare_document
-from responder.pipeline.keep import Bare, Hold, Page, Sent
+from responder.pipeline.keep import Bare, Hold, Page, Rest, Sent
 from responder.pipeline.services import Services
 from responder.pipeline.whom import About, is_from_pagerduty, on_call, receivers_of
 from responder.store import SILENCE, StoreAway, Transaction
@@ -22,7 +23,7 @@ TIMEOUT = 0.9
 #: Bare pages to one receiver in a minute; what is more leaves as one page with true counts.
 A_MINUTE = 20
 _SUMMARY_EVERY = 5.0
-_AT_ONCE = 8
+AT_ONCE = 8
 
 
 def page_barely(services: Services) -> None:
@@ -100,33 +101,43 @@ def _answered(ask: Callable[[], Any]) -> Any:
 
 
 def _send_all(services: Services) -> None:
-    """The gravest first; what a receiver would not take in a minute leaves as one message."""
+    """The gravest first; what a receiver would not take in a minute leaves as one message.
+
+    One that has failed is asked with a single message whether it is well again.
+    """
     keep, now = services.keep, services.keep.clock()
     keep.waiting = [bare for bare in keep.waiting if bare.until > now]
     single: list[Bare] = []
-    for receiver in {bare.receiver for bare in keep.waiting}:
+    for receiver in {bare.receiver for bare in keep.waiting if not keep.resting(bare.receiver)}:
         mine = [bare for bare in keep.waiting if bare.receiver == receiver]
-        mine.sort(key=lambda bare: bare.page.identity.severity)
+        mine.sort(key=lambda bare: (bare.refused, bare.page.identity.severity))
         times = [at for at in keep.sent_at.get(receiver, []) if at > now - 60]
         keep.sent_at[receiver] = times
         left = max(0, A_MINUTE - len(times))
+        if left and receiver in keep.rests:
+            single += mine[:1]
+            continue
         single += mine[:left]
-        rest = mine[left:]
-        if rest and (not times or times[-1] <= now - _SUMMARY_EVERY or left):
-            _send_summary(services, receiver, rest)
+        more = mine[left:]
+        if more and (not times or times[-1] <= now - _SUMMARY_EVERY or left):
+            _send_summary(services, receiver, more)
     if single:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="bare") as pool:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bare") as pool:
             gone = [bare for bare in pool.map(lambda each: _send(services, each), single) if bare]
         _done(services, gone)
 
 
 def _send(services: Services, bare: Bare) -> Bare | None:
-    """One attempt; the page when it needs no other one."""
+    """One attempt, unless its receiver has just failed; the page when it needs no other one."""
+    if services.keep.resting(bare.receiver):
+        return None
     page = bare.page
     document = bare_document(services, page.alert, page.identity, page.at.isoformat())
     key = page.identity.key
     message = Message(str(services.new_id()), Happening.OPENED, dedup_key(key), document)
-    if not _delivered(services, bare.receiver, message):
+    error = _attempt(services, bare.receiver, message)
+    if error is not None:
+        bare.refused = error.permanent
         return None
     services.keep.sent.append(Sent(UUID(message.id), key, bare.receiver, document))
     services.log.warning("paged without our database", key=dedup_key(key), receiver=bare.receiver)
@@ -149,19 +160,27 @@ def _send_summary(services: Services, receiver: str, rest: Sequence[Bare]) -> No
     }
     summary_id = str(services.new_id())
     key = dedup_key(f"summary:{summary_id}")
-    if _delivered(services, receiver, Message(summary_id, Happening.SUMMARY, key, document)):
+    message = Message(summary_id, Happening.SUMMARY, key, document)
+    if _attempt(services, receiver, message) is None:
         _done(services, rest)
 
 
-def _delivered(services: Services, receiver: str, message: Message) -> bool:
-    now = datetime.now(UTC)  # our database's clock is what is away
+def _attempt(services: Services, receiver: str, message: Message) -> Undelivered | None:
+    """Why it did not leave; then its receiver rests as after the failure of any other page."""
+    keep = services.keep
     try:
-        services.receivers[receiver].deliver(message, now, TIMEOUT)
+        services.receivers[receiver].deliver(message, datetime.now(UTC), TIMEOUT)
     except Undelivered as error:
         services.log.error("a bare page did not leave", receiver=receiver, why=str(error))
-        return False
-    services.keep.sent_at.setdefault(receiver, []).append(services.keep.clock())
-    return True
+        if not keep.resting(receiver):  # else it was counted with one that was under way beside it
+            failures = keep.rests[receiver].failures + 1 if receiver in keep.rests else 1
+            until = keep.clock() + pause(error, failures, page=True)
+            keep.rests[receiver] = Rest(failures, until)
+        return error
+    keep.sent_at.setdefault(receiver, []).append(keep.clock())
+    if not keep.resting(receiver):
+        keep.rests.pop(receiver, None)
+    return None
 
 
 def _done(services: Services, gone: Iterable[Bare]) -> None:

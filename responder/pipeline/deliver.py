@@ -146,15 +146,13 @@ def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> N
     fell_back = False
     with services.store.transaction() as tx:
         dead = error.permanent or (not row["page"] and row["attempts"] >= ATTEMPTS)
-        wait = error.retry_after or _backoff(row["attempts"], row["page"])
-        longest = LONGEST_PAGE_WAIT if row["page"] else _LONGEST_WAIT
         changed = tx.run(
             "notification_failed",
             id=row["id"],
             attempts=row["attempts"],
             dead=dead,
             maybe=error.maybe,
-            due_at=tx.now + timedelta(seconds=min(wait, longest)),
+            due_at=tx.now + timedelta(seconds=pause(error, row["attempts"], row["page"])),
             error=str(error)[:500],
         )
         if changed and (dead or row["attempts"] == 1):
@@ -211,9 +209,14 @@ def _count(services: Services, query: str, **told: Any) -> None:
         return
 
 
-def _backoff(attempts: int, page: bool) -> float:
-    """A page is tried again at once and then each half minute; the rest waits longer each time."""
-    return 0.5 * 2.0 ** min(attempts - 1, 6) if page else 5.0 * 3.0 ** (attempts - 1)
+def pause(error: Undelivered, attempts: int, page: bool) -> float:
+    """Seconds until the next attempt: as the receiver asks, else longer each time; both capped.
+
+    A page is tried again at once and then each half minute.
+    """
+    longest = LONGEST_PAGE_WAIT if page else _LONGEST_WAIT
+    backoff = 0.5 * 2.0 ** min(attempts - 1, 6) if page else 5.0 * 3.0 ** (attempts - 1)
+    return min(error.retry_after or backoff, longest)
 
 
 def _event(tx: Transaction, row: Mapping[str, Any], after: str, **details: Any) -> None:

@@ -58,10 +58,22 @@ class Hold:
 
 @dataclass
 class Bare:
-    """One bare page to one receiver, until it has left or its time is over."""
+    """One bare page to one receiver, until it has left or its time is over.
+
+    refused: its receiver would not take it, for good; the others go before it.
+    """
 
     page: Page
     receiver: str
+    until: float
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A receiver that failed so many times in a row is left alone until then."""
+
+    failures: int
     until: float
 
 
@@ -80,7 +92,7 @@ class Keep:
     """Of one process; `folder` is shared by those of one host, so that each key leaves once.
 
     waiting: bare pages that are to leave; sent: what our database must be told; sent_at: when
-    messages left, by receiver; all three belong to the one thread that sends.
+    messages left, by receiver; rests: receivers that failed; all belong to the one that sends.
     """
 
     folder: Path | None = None
@@ -88,6 +100,7 @@ class Keep:
     waiting: list[Bare] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     sent_at: dict[str, list[float]] = field(default_factory=dict)
+    rests: dict[str, Rest] = field(default_factory=dict)
     _holds: list[Hold] = field(default_factory=list)
     _left: dict[str, float] = field(default_factory=dict)
     _back: float = -math.inf
@@ -140,6 +153,11 @@ class Keep:
         if late_at > self._back and self._back + HUSH_AGAIN <= now:
             self._back = now
         return now < self._back + HUSH
+
+    def resting(self, receiver: str) -> bool:
+        """Whether it is left alone now."""
+        rest = self.rests.get(receiver)
+        return rest is not None and rest.until > self.clock()
 
     def claim(self, key: str) -> bool:
         """Whether this key may leave now: once in five minutes on this host."""

@@ -15,8 +15,8 @@ from responder.domain.alert import Alert, AlertStatus
 from responder.domain.notification import Happening
 from responder.domain.settings import Receiver, Route, Source
 from responder.domain.severity import Severity
-from responder.pipeline.bare import A_MINUTE, flush, page_barely
-from responder.pipeline.deliver import PAGE_LEASE, deliver
+from responder.pipeline.bare import A_MINUTE, AT_ONCE, flush, page_barely
+from responder.pipeline.deliver import LONGEST_PAGE_WAIT, PAGE_LEASE, deliver
 from responder.pipeline.keep import (
     DUE_AFTER,
     HELD_FOR,
@@ -248,6 +248,7 @@ def test_a_bare_page_that_fails_is_tried_again(keeping: House, clock: Clock) -> 
         lose(house, page_of(house))
         page_barely(house.services)
         house.hook.fails = None
+        clock.now += 0.5
         page_barely(house.services)
         page_barely(house.services)
     assert house.hook.happenings() == ["opened"]
@@ -456,3 +457,91 @@ def test_what_was_triaged_meanwhile_is_not_late(keeping: House, clock: Clock) ->
     page_late(keeping.services)
     keeping.settle()
     assert keeping.pager.happenings() == before == ["opened", "resolved"]
+
+
+# A receiver that wants to be left alone
+
+
+BUSY = Undelivered("answered 429", permanent=False, retry_after=7.0)
+
+
+def look_for(house: House, clock: Clock, seconds: float) -> int:
+    """Looks every quarter of a second; how many attempts came out of them."""
+    before = house.hook.tried
+    for _ in range(int(seconds * 4)):
+        page_barely(house.services)
+        clock.now += 0.25
+    return house.hook.tried - before
+
+
+def test_a_receiver_that_asks_for_a_pause_has_it_in_a_storm(keeping: House, clock: Clock) -> None:
+    """At most what was under way together, then one message to see whether it is well again."""
+    keeping.hook.fails = BUSY
+    with away(keeping):
+        lose(keeping, *(page_of(keeping, f"Odd{n}", Severity.P1) for n in range(200)))
+        lose(keeping, page_of(keeping))
+        assert look_for(keeping, clock, 7) <= AT_ONCE + 1
+        assert look_for(keeping, clock, 21) == 3
+        keeping.hook.fails = None
+        clock.now += 7
+        page_barely(keeping.services)
+        assert [message.document["incident"]["title"] for message in keeping.hook.got] == [
+            "Odd in the shop"
+        ]
+        look_for(keeping, clock, 10)
+    singles = keeping.hook.happenings().count("opened")
+    summaries = [
+        each.document["summary"] for each in keeping.hook.got if each.happening == Happening.SUMMARY
+    ]
+    assert singles + sum(each["messages"] for each in summaries) == 201
+    assert singles == A_MINUTE
+
+
+def test_one_that_does_not_say_how_long_is_left_alone_for_longer_each_time(
+    keeping: House, clock: Clock
+) -> None:
+    keeping.hook.fails = FLAKY
+    with away(keeping):
+        lose(keeping, page_of(keeping))
+        assert look_for(keeping, clock, 0.5) == 1
+        assert look_for(keeping, clock, 15) == 4, "after 0.5, 1.5, 3.5 and 7.5 s"
+
+
+def test_no_receiver_keeps_a_page_for_longer_than_half_a_minute(
+    keeping: House, clock: Clock
+) -> None:
+    keeping.hook.fails = Undelivered("answered 429", permanent=False, retry_after=86_400.0)
+    with away(keeping):
+        lose(keeping, page_of(keeping))
+        look_for(keeping, clock, LONGEST_PAGE_WAIT)
+        keeping.hook.fails = None
+        look_for(keeping, clock, 0.5)
+    assert keeping.hook.happenings() == ["opened"]
+
+
+def test_who_wants_a_pause_makes_nobody_else_wait(keeping: House, clock: Clock) -> None:
+    keeping.with_settings(last_resort=("pager", "hook"))
+    keeping.hook.fails = BUSY
+    with away(keeping):
+        lose(keeping, page_of(keeping))
+        page_barely(keeping.services)
+        clock.now += 0.25
+        lose(keeping, page_of(keeping, "Second"))
+        page_barely(keeping.services)
+    assert keeping.pager.happenings() == ["opened", "opened"]
+
+
+def test_a_page_that_is_refused_for_good_stands_in_no_other_one_s_way(
+    keeping: House, clock: Clock
+) -> None:
+    keeping.hook.fails = Undelivered("answered 400", permanent=True)
+    with away(keeping):
+        lose(keeping, page_of(keeping))
+        page_barely(keeping.services)
+        keeping.hook.fails = None
+        lose(keeping, page_of(keeping, "Second", Severity.P1))
+        clock.now += 0.5
+        page_barely(keeping.services)
+        assert [message.document["incident"]["severity"] for message in keeping.hook.got] == ["P1"]
+        page_barely(keeping.services)
+    assert keeping.hook.happenings() == ["opened", "opened"]
