@@ -22,7 +22,7 @@ from responder.cli.common import (
     services_of,
 )
 from responder.cli.promote import agreement_lines, promote
-from responder.domain.shipped import shipped
+from responder.domain.shipped import INSTALLED, shipped
 from responder.pipeline.accept import UnknownSource, parse_only
 from responder.pipeline.explain import describe_rule
 from responder.pipeline.explain import explain as explain_notice
@@ -107,6 +107,7 @@ def lint_rules(config: Path, write: bool, target: str | None, as_json: bool) -> 
     reaches outside of its transaction; needs no database of ours.
 
     Settings are looked for in the settings file; without one, in the example of the documentation.
+    Tests are looked for beside the rules, but for the runbook that travels with the package.
     """
     root, settings = _runbook_of(config)
     try:
@@ -116,10 +117,8 @@ def lint_rules(config: Path, write: bool, target: str | None, as_json: bool) -> 
         raise Refusal("the runbook cannot be loaded:\n  " + "\n  ".join(wrong.mistakes)) from None
     found, elements = _reaching_outside(config, loaded, target), 0
     if runbook is not None:
-        tests = root / "tests"
-        homes = Homes(
-            {rule.name: rule for rule in loaded}, settings, tests if tests.is_dir() else None
-        )
+        tests = None if root == INSTALLED else root / "tests"
+        homes = Homes({rule.name: rule for rule in loaded}, settings, tests)
         found += [*homeless(runbook, homes), *_page_mistakes(root, page(runbook, loaded), write)]
         elements = sum(len(section.elements) for section in runbook.sections)
     if as_json:

@@ -20,7 +20,8 @@ HOMES = {
     "option": "an option of a rule: `option slow_queries.vacuum_tables`",
     "text": "words of a rule's text: `text slow_queries pages load slowly`",
     "setting": "a key or a value of responder.toml: `setting levels.4.severity.P0`",
-    "test": "a test: `test rules/test_slow_queries.py`, or `...::test_name`",
+    "unset": "what must not stand in responder.toml: `unset levels.4.severity.P1`",
+    "test": "a file with tests: `test rules/test_slow_queries.py`, or one: `...::test_name`",
 }
 KINDS = (
     *("operation", "symptom", "question", "option", "verification", "prevention"),
@@ -101,18 +102,19 @@ def _mistakes(plain: Mapping[str, Any]) -> Iterator[str]:
 class Homes:
     """Where elements may live. settings: the tables of responder.toml; tests: their folder.
 
-    None: what is there cannot be looked at from here, and is taken to be there.
+    None: they do not travel with the package, cannot be looked at, and are taken to be right.
     """
 
     rules: Mapping[str, LoadedRule]
-    settings: Mapping[str, Any] | None = None
-    tests: Path | None = None
+    settings: Mapping[str, Any] | None
+    tests: Path | None
 
     def lacks(self, home: str) -> bool:
-        """Whether there is nothing of this name."""
+        """Whether there is nothing of this name, or something that must not be there."""
         word, _, name = home.partition(" ")
-        if word == "setting":
-            return self.settings is not None and not _setting(self.settings, name)
+        if word in ("setting", "unset"):
+            wanted = word == "setting"
+            return self.settings is not None and _setting(self.settings, name) != wanted
         if word == "test":
             return self.tests is not None and not _test(self.tests, name)
         known, *rest = re.split(r"[. ]", name, maxsplit=1)
@@ -126,7 +128,10 @@ def homeless(runbook: Runbook, homes: Homes) -> Iterator[str]:
         for element in section.elements:
             for home in element.homes:
                 if homes.lacks(home):
-                    yield f"{section.title}: {element.text!r} has lost its {home}"
+                    lost = f"lost its {home}"
+                    if home.startswith("unset "):
+                        lost = f"a setting that it must not have: {home.removeprefix('unset ')}"
+                    yield f"{section.title}: {element.text!r} has {lost}"
 
 
 def _in_rule(rule: LoadedRule, word: str, rest: Sequence[str]) -> bool:
@@ -166,4 +171,5 @@ def _test(folder: Path, name: str) -> bool:
     file = folder / path
     if not file.is_file():
         return False
-    return not function or bool(re.search(rf"^def {re.escape(function)}\(", file.read_text(), re.M))
+    wanted = re.escape(function) or r"test_\w+"
+    return bool(re.search(rf"^def {wanted}\(", file.read_text(), re.M))

@@ -38,7 +38,7 @@ def _sections(runbook: Runbook) -> Iterator[str]:
 def _home(home: str) -> str:
     """Where it leads: a rule's part to the rule on this page, a setting or a test by its name."""
     word, _, name = home.partition(" ")
-    if word in ("setting", "test"):
+    if word in ("setting", "unset", "test"):
         return f"{word} `{name}`"
     rule, mark, rest = name.partition(" ") if word in ("rule", "text") else name.partition(".")
     link = f"{word} [{rule}](#{rule})"

@@ -97,6 +97,29 @@ def test_everything_is_at_home(lint: Lint) -> None:
         ("responder.toml", r"\[contacts.security_team\]", "[contacts.other]", "security_team"),
         ("responder.toml", "business hours", "24/7", "availability.business hours"),
         ("responder.toml", r'severity = \["P0"\]', "", "levels.4.severity.P0"),
+        (
+            *("responder.toml", r'severity = \["P0"\]', 'severity = ["P0", "P1"]'),
+            "'Level 4: page database admin (P0 only)' has a setting that it must not have: "
+            "levels.4.severity.P1",
+        ),
+        (
+            *("responder.toml", r'\["devops_lead"\]', '["devops_lead", "database_admin"]'),
+            "levels.3.contacts.database_admin",
+        ),
+        (
+            *("responder.toml", r'availability = "24/7"', 'availability = "business hours"'),
+            "contacts.database_admin.availability.24/7",
+        ),
+        (
+            *("responder.toml", "business hours", 'business hours"\nhours = "10:00-11:00'),
+            "contacts.devops_lead.hours",
+        ),
+        ("responder.toml", "09:00-17:00", "09:00-09:30", "business_hours.hours.09:00-17:00"),
+        ("responder.toml", "Europe/Berlin", "Asia/Tokyo", "business_hours.time_zone"),
+        (
+            *("responder.toml", r"\[business_hours\]", '[business_hours]\ndays = ["mon"]'),
+            "business_hours.days",
+        ),
         ("responder.toml", r'name = "quarterly"', 'name = "other"', "windows.quarterly"),
         ("responder.toml", '"Take database snapshot",', "", "Take database snapshot"),
         ("responder.toml", '"Run smoke tests"', '"Smoke"', "weekly.after.Run smoke tests"),
@@ -124,9 +147,33 @@ def test_a_rule_that_is_gone_is_named(copy: Path, lint: Lint, rule: str) -> None
     assert f"rule {rule}" in result.output or f"text {rule}" in result.output
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("rules/p?/[a-z]*.py")), ids=lambda at: at.stem)
+def test_a_rule_of_another_severity_is_named(copy: Path, lint: Lint, path: Path) -> None:
+    was, now = path.parent.name, "p3" if path.parent.name == "p2" else "p2"
+    shutil.move(copy / "rules" / was / path.name, copy / "rules" / now / path.name)
+    assert f"has lost its rule {path.stem} {was.upper()}\n" in lint().output
+
+
 def test_a_test_that_is_gone_is_named(copy: Path, lint: Lint) -> None:
     (copy / "tests/rules/test_slow_queries.py").unlink()
-    assert "has lost its test rules/test_slow_queries.py" in lint().output
+    chain = copy / "tests/processes/test_real_chain.py"
+    replace(chain, r"^def test_every_alert_of_the_documentation_fires\(", "def other(")
+    (copy / "tests/domain/test_hours.py").write_text("")
+    output = lint().output
+    assert "has lost its test rules/test_slow_queries.py" in output
+    assert "test_real_chain.py::test_every_alert_of_the_documentation_fires" in output
+    assert "has lost its test domain/test_hours.py" in output
+
+
+def test_tests_that_are_all_gone_are_named(copy: Path, lint: Lint) -> None:
+    shutil.rmtree(copy / "tests")
+    homes = {
+        home for section in runbook().sections for each in section.elements for home in each.homes
+    }
+    lost = [home for home in homes if home.startswith("test ")]
+    output = lint().output
+    assert lost
+    assert [home for home in lost if f"has lost its {home}\n" not in output] == []
 
 
 def test_an_element_that_is_gone_is_seen_by_the_page(copy: Path, lint: Lint) -> None:
