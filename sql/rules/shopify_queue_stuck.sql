@@ -1,5 +1,6 @@
--- An error is permanent when the first HTTP status in its text says so, or without one its words.
--- The same two lines stand in every statement that tells failed items apart (a test compares them).
+-- An error is permanent when the first status that its text calls one says so ("HTTP 404", "status code:
+-- 422"); without such a status its words, or a bare number that is one of theirs and no milliseconds.
+-- The same lines stand in every statement that tells failed items apart (a test compares them).
 -- An entry is overtaken when its item says the contrary: a create or update of a deleted one, a
 -- delete of one that is for sale. Of an item that nobody knows it only fails again.
 
@@ -51,8 +52,10 @@ FROM (
     FROM (
         SELECT newest.*,
             CASE
-                WHEN coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-                    '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+                WHEN coalesce(
+                    substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+                    last_error, ''
+                ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
                     THEN 'permanent'
                 WHEN i.id IS NOT NULL AND (action = 'delete') = (i.deleted_at IS NULL)
                     THEN 'overtaken'
@@ -80,8 +83,10 @@ WHERE created_at >= now() - interval '10 minutes';
 UPDATE shopify_sync_queue
 SET status = 'queued', retry_count = 0, last_error = NULL
 WHERE status = 'failed' AND retry_count >= max_retries
-    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT coalesce(
+        substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+        last_error, ''
+    ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
     AND NOT EXISTS (
         SELECT FROM intake_items i
         WHERE i.id = inventory_item_id AND (action = 'delete') = (i.deleted_at IS NULL)
@@ -92,8 +97,10 @@ RETURNING *;
 -- The items that will be queued again.
 SELECT * FROM shopify_sync_queue
 WHERE status = 'failed' AND retry_count >= max_retries
-    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT coalesce(
+        substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+        last_error, ''
+    ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
     AND NOT EXISTS (
         SELECT FROM intake_items i
         WHERE i.id = inventory_item_id AND (action = 'delete') = (i.deleted_at IS NULL)
@@ -106,8 +113,10 @@ FOR UPDATE;
 SELECT NOT EXISTS (
     SELECT FROM shopify_sync_queue
     WHERE status = 'failed' AND retry_count >= max_retries
-        AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-            '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+        AND NOT coalesce(
+            substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+            last_error, ''
+        ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
         AND NOT EXISTS (
             SELECT FROM intake_items i
             WHERE i.id = inventory_item_id AND (action = 'delete') = (i.deleted_at IS NULL)

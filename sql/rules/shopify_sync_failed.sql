@@ -13,8 +13,10 @@ FROM (
     FROM (
         SELECT newest.*, i.sku, i.brand_title, i.subject,
             CASE
-                WHEN coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-                    '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+                WHEN coalesce(
+                    substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+                    last_error, ''
+                ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
                     THEN 'permanent'
                 WHEN (action = 'delete') = (i.id IS NOT NULL AND i.deleted_at IS NULL)
                     THEN 'overtaken'
@@ -51,8 +53,10 @@ SELECT EXISTS (
 UPDATE shopify_sync_queue
 SET status = 'queued', retry_count = 0, last_error = NULL
 WHERE id = %(entry)s::uuid AND status = 'failed'
-    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT coalesce(
+        substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+        last_error, ''
+    ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
     AND (action = 'delete') <> EXISTS (
         SELECT FROM intake_items i WHERE i.id = inventory_item_id AND i.deleted_at IS NULL
     )
@@ -62,8 +66,10 @@ RETURNING *;
 -- The item that will be queued again.
 SELECT * FROM shopify_sync_queue
 WHERE id = %(entry)s::uuid AND status = 'failed'
-    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT coalesce(
+        substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+        last_error, ''
+    ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
     AND (action = 'delete') <> EXISTS (
         SELECT FROM intake_items i WHERE i.id = inventory_item_id AND i.deleted_at IS NULL
     )
@@ -89,8 +95,10 @@ RETURNING q.*;
 UPDATE shopify_sync_queue
 SET status = 'queued', retry_count = 0, last_error = NULL
 WHERE status = 'failed' AND retry_count >= max_retries
-    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT coalesce(
+        substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+        last_error, ''
+    ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
     AND (action = 'delete') <> EXISTS (
         SELECT FROM intake_items i WHERE i.id = inventory_item_id AND i.deleted_at IS NULL
     )
@@ -100,8 +108,10 @@ RETURNING *;
 -- The items that will be queued again.
 SELECT * FROM shopify_sync_queue
 WHERE status = 'failed' AND retry_count >= max_retries
-    AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-        '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+    AND NOT coalesce(
+        substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+        last_error, ''
+    ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
     AND (action = 'delete') <> EXISTS (
         SELECT FROM intake_items i WHERE i.id = inventory_item_id AND i.deleted_at IS NULL
     )
@@ -113,8 +123,10 @@ FOR UPDATE;
 SELECT NOT EXISTS (
     SELECT FROM shopify_sync_queue
     WHERE status = 'failed' AND retry_count >= max_retries
-        AND NOT coalesce(substring(last_error FROM '\m[45]\d\d\M'), last_error, '') ~*
-            '^(40[0134]|410|422)$|not found|not exist|invalid|validation|unauthorized|forbidden'
+        AND NOT coalesce(
+            substring(last_error FROM '(?i)(?:http[/\d.]*|status|error|response)[ _]?(?:code)?\W*([45]\d\d)\M'),
+            last_error, ''
+        ) ~* '\m(40[0134]|410|422)\M(?! m?s\M)|not found|not exist|invalid|validation|unauthorized|forbidden'
         AND (action = 'delete') <> EXISTS (
             SELECT FROM intake_items i WHERE i.id = inventory_item_id AND i.deleted_at IS NULL
         )

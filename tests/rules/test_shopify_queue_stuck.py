@@ -158,6 +158,19 @@ def test_unanswered_question_leads_to_no_retry(
         ("Product not found", "permanent"),
         ("Variant does not exist any more", "permanent"),
         ("Validation failed: price must be positive", "permanent"),
+        ("took 503 ms, then HTTP 404", "permanent"),
+        ("product 512 not found", "permanent"),
+        ("after 2 tries of 500 ms: status code: 422", "permanent"),
+        ('{"statusCode":410,"ms":503}', "permanent"),
+        ("HTTP/1.1 404", "permanent"),
+        ("HTTP/2 403", "permanent"),
+        ("Request failed (422)", "permanent"),
+        ("Barcode 503 is invalid", "permanent"),
+        ("response code 503 for product 404", "exhausted"),
+        ("status_code=503: invalid answer of the gateway", "exhausted"),
+        ("error: 502 Bad Gateway, https://shop.example/404", "exhausted"),
+        ("no answer within 400 ms", "exhausted"),
+        ("no answer within 404 s, gave up", "exhausted"),
         ("HTTP 408: Request Timeout", "exhausted"),
         ("HTTP 425: Too Early", "exhausted"),
         ("HTTP 429: invalid rate, at most 2 calls a second", "exhausted"),
@@ -246,10 +259,12 @@ def test_clearing_is_refused_to_others(rule: LoadedRule, shop: "Shop", claims: s
 
 
 def test_what_is_permanent_is_written_the_same_everywhere() -> None:
-    text = (shipped("sql") / "rules" / "shopify_queue_stuck.sql").read_text()
-    written = re.findall(r"(coalesce\(substring\(last_error.*?~\*)\s+('.*?')$", text, re.M | re.S)
-    assert len(written) == 4
-    assert len(set(written)) == 1
+    rules = shipped("sql") / "rules"
+    names = ("shopify_queue_stuck", "shopify_sync_failed")
+    text = "".join((rules / f"{name}.sql").read_text() for name in names)
+    written = re.findall(r"coalesce\(\s+substring\(last_error.*?~\* '.*?'$", text, re.M | re.S)
+    assert len(written) == text.count("(last_error FROM") == 10
+    assert len({" ".join(each.split()) for each in written}) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Synchronisations fail in each way that the rule knows, in a real shop; the house answers."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +10,6 @@ import pytest
 
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.matcher import first_failed
-from responder.domain.shipped import shipped
 from responder.pipeline.by_hand import Asked, NotBegun, Objection, ask
 from responder.runbook.loader import LoadedRule
 from tests.house import House, alert
@@ -302,15 +300,6 @@ def test_work_in_the_shops_own_pages_is_told(house: House) -> None:
     asked = replace(asked, option="requeue_item")
     with pytest.raises(NotBegun, match="neither the alert nor the finding says entry"):
         ask(house.services, asked, ANN, "operator")
-
-
-def test_what_is_permanent_is_written_as_for_the_stuck_queue() -> None:
-    def written(rule: str) -> list[tuple[str, str]]:
-        text = (shipped("sql") / "rules" / f"{rule}.sql").read_text()
-        return re.findall(r"(coalesce\(substring\(last_error.*?~\*)\s+('.*?')$", text, re.M | re.S)
-
-    assert len(written("shopify_sync_failed")) == 6
-    assert set(written("shopify_sync_failed")) == set(written("shopify_queue_stuck"))
 
 
 @pytest.mark.parametrize(("name", "answered"), [(NAME, True), ("ShopifyQueueStuck", False)])
