@@ -30,6 +30,9 @@ _PARTS: Mapping[str, str] = {
 #: A first time before it would only be counted through; one after it is a slip of the pen.
 _YEARS = range(2000, 2101)
 _DAY = timedelta(days=1)
+#: The calendar repeats itself after 400 years. So far ahead the search for what never happens ends
+#: after 300 to 400 of them, where Python's years do.
+_LATE = 7600
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ class Recurrence:
         except (KeyError, ValueError, OSError):  # of no zone, of "../x", of the folder "Europe"
             wrong = f'not a time zone: {self.zone!r}; write for example "Europe/Berlin"'
             raise ValueError(wrong) from None
-        if next(iter(_days(self.rule, self.first)), None) is None:
+        days = _days(self.rule, self.first)
+        late = days.replace(dtstart=self.first.replace(year=self.first.year + _LATE), until=None)
+        if next(iter(late), None) is None or next(iter(days), None) is None:
             raise ValueError(f"never happens: {self.rule!r}")
 
     def between(self, after: datetime, before: datetime) -> list[datetime]:
@@ -78,7 +83,9 @@ def _days(written: str, first: datetime) -> rrule:
     told = dict(parts)
     if told["FREQ"] in ("DAILY", "WEEKLY") and re.search("[0-9]", told.get("BYDAY", "")):
         raise ValueError('has a number in BYDAY, as "1SU", which needs FREQ=MONTHLY or YEARLY')
+    until = told.get("UNTIL", "")
+    whole = written.replace(until, f"{until}T235959") if until and "T" not in until else written
     try:
-        return rrulestr(written, dtstart=first)
+        return rrulestr(whole, dtstart=first)
     except ValueError as error:
         raise ValueError(f"not a rule: {written!r}: {error}") from None

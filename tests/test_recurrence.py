@@ -1,6 +1,7 @@
 """When recurring windows come: on the wall calendar, once a day, whatever the clocks do."""
 
 from datetime import UTC, date, datetime, timedelta
+from time import process_time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -104,12 +105,42 @@ def test_a_quarter_of_an_hour_around_the_leap() -> None:
         ("FREQ=DAILY;COUNT=2;UNTIL=20260201", "not both"),
         ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "never happens"),
         ("FREQ=MONTHLY;INTERVAL=12;BYMONTH=3", "never happens"),
+        ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;UNTIL=20300101", "never happens"),
         ("RRULE:FREQ=DAILY", "not a part"),
     ],
 )
 def test_what_is_no_rule(rule: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         Recurrence(rule, datetime(2026, 1, 4, 2), "UTC")
+
+
+@pytest.mark.parametrize("freq", ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"])
+def test_what_never_happens_is_refused_soon(freq: str) -> None:
+    """Day by day through eight thousand years is 11 s of work in a start, or in a request."""
+    began = process_time()
+    with pytest.raises(ValueError, match="never happens"):
+        Recurrence(f"FREQ={freq};BYMONTH=2;BYMONTHDAY=30", datetime(2000, 1, 4, 2), "UTC")
+    assert process_time() - began < 3
+
+
+def test_what_happens_seldom_is_a_rule() -> None:
+    """The 29th of February that is a Sunday: every 28 years."""
+    seldom = "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU"
+    assert starts(seldom, "2026-01-04T02:00", "UTC", "2026-01-01", "2033-01-01") == ["02-29 02:00"]
+
+
+@pytest.mark.parametrize(
+    ("until", "last"),
+    [
+        ("20260330", ["03-29 01:00", "03-30 00:00"]),  # a date: with all of that day
+        ("20260330T020000", ["03-29 01:00", "03-30 00:00"]),
+        ("20260330T015959", ["03-28 01:00", "03-29 01:00"]),
+    ],
+)
+def test_until_is_on_the_wall_clock(until: str, last: list[str]) -> None:
+    rule = f"FREQ=DAILY;UNTIL={until}"
+    told = starts(rule, "2026-03-01T02:00", "Europe/Berlin", "2026-03-01", "2026-04-09")
+    assert told[-2:] == last
 
 
 @pytest.mark.parametrize(

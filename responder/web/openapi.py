@@ -9,6 +9,7 @@ from flask_smorest import Api
 from responder import __version__
 from responder.web.api.by_hand import describe_plain_views
 from responder.web.api.endpoints import Endpoints
+from responder.web.api.maintenance import ItemRequest
 
 pages = Blueprint("pages", __name__)
 
@@ -48,6 +49,7 @@ def describe(app: Flask, subjects: Iterable[Endpoints]) -> None:
     api = _Api(app, spec_kwargs={**named, "info": {"description": _ABOUT}})
     token = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     api.spec.components.security_scheme("token", token)
+    api.spec.components.schema(ItemRequest.__name__, schema=ItemRequest)  # a field refers to it
     for endpoints in subjects:
         api.register_blueprint(endpoints)
     describe_plain_views(app, api.spec)

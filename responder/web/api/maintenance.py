@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, g, jsonify
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from responder.domain.duration import parse_duration
 from responder.domain.maintenance import Phase, WindowState
@@ -49,13 +49,20 @@ def _switch(default: bool, told: str) -> Flag:
     return Flag(load_default=default, metadata={"description": told})
 
 
+def _matcher(text: str) -> None:
+    try:
+        parse_matcher(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
+_LINE = r"^\s*[^\s\u0000][^\u0000]*$"
+
+
 class ItemRequest(Schema):
     """One line of a checklist."""
 
-    item = fields.String(
-        required=True,
-        validate=[validate.Length(1, 500), validate.Regexp(r"^\s*[^\s\u0000][^\u0000]*$")],
-    )
+    item = fields.String(required=True, validate=[validate.Length(1, 500), validate.Regexp(_LINE)])
     check = fields.String(
         load_default="",
         validate=[validate.Length(0, 200), STORABLE],
@@ -69,9 +76,22 @@ class ItemRequest(Schema):
     expect = fields.String(load_default="answer", validate=validate.OneOf([*Expect]))
 
 
+class _Line(fields.Field[Any]):
+    """As in the settings: an item is an object, or its text alone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return ItemRequest().load({"item": value} if isinstance(value, str) else value)
+
+
+_SHAPES = [
+    {"type": "string", "minLength": 1, "maxLength": 500, "pattern": _LINE},
+    {"$ref": f"#/components/schemas/{ItemRequest.__name__}"},
+]
+
+
 def _list(told: str) -> fields.List[Any]:
     return fields.List(
-        fields.Nested(ItemRequest),
+        _Line(metadata={"oneOf": _SHAPES}),
         load_default=list,
         validate=validate.Length(0, _MOST_ITEMS),
         metadata={"description": told},
@@ -83,7 +103,7 @@ class WindowRequest(Schema):
 
     reason = why()
     matchers = fields.List(
-        fields.String(validate=[validate.Length(1, 500)]),
+        fields.String(validate=[validate.Length(1, 500), _matcher]),
         required=True,
         validate=validate.Length(0, 50),
         metadata={"description": 'Of labels, as `env="production"`; all must hold; []: all.'},
@@ -277,11 +297,6 @@ _SHOWN = [
 
 def _window(said: Mapping[str, Any]) -> Window:
     """What a schema cannot say. WindowWrong."""
-    for text in said["matchers"]:
-        try:
-            parse_matcher(text)
-        except ValueError as error:
-            raise WindowWrong(matchers=str(error)) from None
     duration = _duration("duration", said["duration"]) if "duration" in said else None
     watch = _duration("watch", said["watch"])
     if watch > _LONGEST_WATCH:
