@@ -72,9 +72,9 @@ def digest(services: Services, tx: Transaction, since: datetime) -> dict[str, An
         for name, rows in _parts(tx, since)
         if rows
     ]
-    troubles = tx.one("digest_troubles", since=since)
+    counted = tx.one("digest_counts", since=since)
     parts += [
-        {"name": name, "count": count, "items": []} for name, count in troubles.items() if count
+        {"name": name, "count": count, "items": []} for name, count in counted.items() if count
     ]
     return {
         "version": 1,

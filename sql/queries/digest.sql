@@ -52,7 +52,9 @@ FROM maintenance_window w
 WHERE w.state IN ('announced', 'waiting', 'finishing') AND w.starts_at < %(now)s + interval '1 day'
 ORDER BY w.starts_at, w.id LIMIT %(most)s;
 
--- name: digest_troubles
--- Messages that nobody got, and deliveries that nobody understood, since then.
-SELECT (SELECT count(*) FROM notification WHERE status = 'dead' AND created_at > %(since)s) AS dead,
+-- name: digest_counts
+-- P3 that began and ended, messages that nobody got, and deliveries that nobody understood, since then.
+SELECT (SELECT count(*) FROM incident
+        WHERE opened_at > %(since)s AND severity = 'P3' AND status = 'resolved') AS ended,
+       (SELECT count(*) FROM notification WHERE status = 'dead' AND created_at > %(since)s) AS dead,
        (SELECT count(*) FROM delivery WHERE outcome = 'quarantined' AND received_at > %(since)s) AS quarantined;

@@ -120,6 +120,22 @@ def test_the_next_morning_tells_what_came_since(early: House) -> None:
     assert early.trail().count(("digest", "nothing")) == 1
 
 
+def test_what_came_and_ended_overnight_at_p3_is_counted_once(early: House) -> None:
+    early.post(*(alert(f"Nobody{n}", severity="info") for n in range(3)))
+    early.post(alert("NobodyElse", severity="warning"))
+    early.settle()
+    early.post(*(alert(f"Nobody{n}", "resolved", severity="info") for n in range(2)))
+    early.post(alert("NobodyElse", "resolved", severity="warning"))
+    early.settle()
+    at(early, MONDAY + timedelta(hours=3))
+    told = morning(early)
+    assert counts(told) == {"p3": 1, "ended": 2}
+    early.post(alert("Nobody2", "resolved", severity="info"))
+    early.settle()
+    at(early, MONDAY + timedelta(hours=27))
+    assert morning(early) is None, "it was told of while it was open, the others when they had ended"
+
+
 def test_whoever_was_forgotten_is_named(early: House) -> None:
     early.post(alert("Nobody", severity="critical"))
     early.settle()

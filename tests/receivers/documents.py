@@ -382,6 +382,7 @@ DIGEST: dict[str, Any] = {
                     }
                 ],
             },
+            {"name": "ended", "count": 3, "items": []},
             {"name": "quarantined", "count": 2, "items": []},
         ],
     },

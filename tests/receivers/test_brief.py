@@ -518,6 +518,7 @@ def test_a_morning_is_told_part_by_part_with_true_counts() -> None:
     told = brief(message(DIGEST, Happening.DIGEST))
     assert told.headline == "[P3] Morning digest"
     assert "12 waiting for a person" in told.state and "2 not understood" in told.state
+    assert "3 begun and ended at P3" in told.state
     texts = {each.title: each.pieces[0].text for each in told.parts}
     assert texts["Waiting for a person"].splitlines() == [
         "new: [P2] Batch LOT-000060 is stuck (shop_eu, 2026-03-14 03:12 UTC):"
@@ -527,6 +528,7 @@ def test_a_morning_is_told_part_by_part_with_true_counts() -> None:
     assert texts["Taken more than a day ago"].endswith(": ann has it since 2026-03-12 01:22 UTC")
     assert "12 rows of shopify_sync_queue; verification held" in texts["Fixed by the responder"]
     assert texts["Maintenance"].endswith("; 5 items of its list are open")
+    assert texts["P3 that began and ended"].startswith("3; see: responder incidents list ")
     assert "responder deliveries list" in texts["Webhooks that were not understood"]
 
 

@@ -14,6 +14,7 @@ MAX_ITEMS = 20
 _PARTS = {
     "waiting": ("Waiting for a person", "waiting for a person"),
     "p3": ("P3", "at P3"),
+    "ended": ("P3 that began and ended", "begun and ended at P3"),
     "taken": ("Taken more than a day ago", "taken more than a day ago"),
     "fixed": ("Fixed by the responder", "fixed by the responder"),
     "maintenance": ("Maintenance", "maintenance ahead"),
@@ -21,6 +22,7 @@ _PARTS = {
     "quarantined": ("Webhooks that were not understood", "not understood"),
 }
 _WHERE = {
+    "ended": "responder incidents list --status resolved --severity P3",
     "dead": "responder notifications list --status dead",
     "quarantined": "responder deliveries list --outcome quarantined",
 }
