@@ -1,6 +1,7 @@
-"""`maintenance`: the windows, their checklists, and their end."""
+"""`maintenance`: the windows, their beginning, their checklists, and their end."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,13 +16,22 @@ from responder.cli.common import (
     print_json,
     print_table,
     read_settings,
+    said,
     seen,
     services_of,
     store_of,
 )
 from responder.domain.actor import Actor, ActorKind
+from responder.domain.duration import parse_duration
+from responder.domain.matcher import parse_matcher
 from responder.pipeline.checklist import TickRefused, tick
-from responder.pipeline.maintenance import end_window, told_item
+from responder.pipeline.maintenance import (
+    Window,
+    WindowWrong,
+    end_window,
+    open_window,
+    told_item,
+)
 from responder.pipeline.recurring import coming
 
 _SHOWN = ("id", "name", "state", "starts_at", "ends_at", "reason")
@@ -29,7 +39,7 @@ _SHOWN = ("id", "name", "state", "starts_at", "ends_at", "reason")
 
 @click.group()
 def maintenance() -> None:
-    """Maintenance windows, their checklists, and their end."""
+    """Maintenance windows, their beginning, their checklists, and their end."""
 
 
 @maintenance.command("list")
@@ -88,6 +98,51 @@ def _line(item: Mapping[str, Any]) -> str:
     wrong = answer.get("error") or answer.get("wrong")
     said = f"  ! {wrong}" if wrong and not item["ticked_at"] else ""
     return f"  [{mark}] {item['position']:>2} {item['phase']:<6} {item['item']}{who}{said}"
+
+
+def _duration(_: click.Context, __: click.Parameter, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _matchers(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for text in texts:
+            parse_matcher(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return texts
+
+
+@maintenance.command("open")
+@click.option("--for", "duration", required=True, callback=_duration, help="As 90m or 2h.")
+@click.option(
+    "--matches",
+    "matchers",
+    multiple=True,
+    required=True,
+    callback=_matchers,
+    help="""As 'env="production"'; several must all hold; 'alertname=~".*"' is everything.""",
+)
+@click.option("--reason", required=True, callback=said(500), help="The audit shows it.")
+@click.option("--page/--no-page", default=True, help="Off: pages wait for the end.")
+@click.option("--diagnose/--no-diagnose", default=True, help="Off: nothing is asked until the end.")
+@click.option("--fix/--no-fix", default=False, help="Off, unless you say so: no automatic fix.")
+@as_option
+@config_option
+def open_now(duration: timedelta, name: str, config: Path, **asked: Any) -> None:
+    """Begin a window now, for once; with everything off it is a silence."""
+    window = Window(duration=duration, **asked)
+    with services_of(config) as services:
+        try:
+            window_id = open_window(services, window, Actor(ActorKind.PERSON, name))
+        except WindowWrong as wrong:
+            raise Refusal(str(wrong)) from None
+        with services.store.transaction() as tx:
+            row = tx.one("window", id=window_id)
+    click.echo(f"in force until {row['ends_at']}; sooner: responder maintenance end {window_id}")
 
 
 @maintenance.command("tick")

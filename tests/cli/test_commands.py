@@ -155,6 +155,57 @@ def test_a_key_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     assert run("token", "issue", "--name", "kim", "--role", "admin").output.count(".") == 2
 
 
+SILENCE = ("maintenance", "open", "--for", "2h", "--matches", 'env="production"')
+
+
+def test_a_window_is_opened_at_the_command_line(run: Run, house: House) -> None:
+    """At three in the morning; it is what the API would have opened."""
+    opened = run(*SILENCE, "--reason", "a release", "--no-page", "--no-diagnose", "--as", "kim")
+    assert opened.exit_code == 0, opened.output
+    (row,) = house.sql("SELECT * FROM maintenance_window")
+    assert opened.output == (
+        f"in force until {row['ends_at']}; sooner: responder maintenance end {row['id']}\n"
+    )
+    assert row["ends_at"] - row["starts_at"] == timedelta(hours=2)
+    assert (row["state"], row["matchers"], row["reason"], row["actor"]) == (
+        *("in_force", ['env="production"'], "a release", "kim"),
+    )
+    assert (row["page"], row["diagnose"], row["fix"]) == (False, False, False)
+    house.post(alert("Nobody", severity="critical"))
+    house.settle()
+    assert (house.incidents(), house.pager.got) == ([], [])
+    (event,) = house.sql("SELECT * FROM audit_event WHERE what = 'maintenance' ORDER BY id LIMIT 1")
+    assert (event["actor_kind"], event["actor"], event["after"]) == ("person", "kim", "announced")
+
+
+def test_a_window_keeps_off_automatic_fixes_alone_unless_more_is_said(
+    run: Run, house: House
+) -> None:
+    assert run(*SILENCE, "--reason", "a release").exit_code == 0
+    (row,) = house.sql("SELECT page, diagnose, fix FROM maintenance_window")
+    assert row == {"page": True, "diagnose": True, "fix": False}
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "told"),
+    [
+        ((), 2, "--reason"),
+        (("--reason", " "), 2, "say something"),
+        (("--reason", "x", "--matches", "env"), 2, "not a matcher: 'env'"),
+        (("--reason", "x", "--for", "soon"), 2, "not a duration"),
+        (("--reason", "x", "--for", "31d"), 1, "longer than 30 days"),
+        (("--reason", "x", "--for", "0s"), 1, "must be after"),
+        (("--reason", "x", "--fix"), 1, "leaves everything on"),
+    ],
+)
+def test_what_is_no_window_is_refused(
+    run: Run, house: House, more: tuple[str, ...], status: int, told: str
+) -> None:
+    refused = run(*SILENCE, *more)
+    assert (refused.exit_code, told in refused.output) == (status, True), refused.output
+    assert house.sql("SELECT FROM maintenance_window") == []
+
+
 def test_a_checklist_at_the_command_line(run: Run, tmp_path: Path, house: House) -> None:
     weekly = """
 [[windows]]

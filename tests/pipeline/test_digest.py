@@ -133,7 +133,9 @@ def test_what_came_and_ended_overnight_at_p3_is_counted_once(early: House) -> No
     early.post(alert("Nobody2", "resolved", severity="info"))
     early.settle()
     at(early, MONDAY + timedelta(hours=27))
-    assert morning(early) is None, "it was told of while it was open, the others when they had ended"
+    assert morning(early) is None, (
+        "it was told of while it was open, the others when they had ended"
+    )
 
 
 def test_whoever_was_forgotten_is_named(early: House) -> None:

@@ -36,7 +36,7 @@ def url(busy: House) -> Iterator[str]:
 
 
 #: What no schema can say, so that a body of the right shape may be refused: what a source sends,
-#: and which questions a rule has.
+#: which questions a rule has, and what is a matcher.
 MORE_THAN_SHAPE = ["/v1/explain/{source_name}", "/v1/maintenance"]
 #: What is ended, not deleted: it can be looked at for ever.
 ENDED = ["/v1/maintenance/{window_id}"]
