@@ -113,9 +113,13 @@ def conclude(incident: Incident, services: Services, left: Mapping[str, Any]) ->
     """What became of it, by what the target shows once nobody is at work on it any more."""
     with services.store.transaction() as tx:
         waited = tx.now - left["recorded_at"]
+    target = services.settings.targets.get(left["target"])
+    if target is None:
+        detail = f"the target {left['target']} is no longer configured"
+        return nobody_knows(incident, services, left["id"], detail)
     half_done = False
     try:
-        with direct.look(services.settings.targets[left["target"]], _begun(left)) as session:
+        with direct.look(target, _begun(left)) as session:
             if session.server != (left["system_identifier"], left["timeline"]):
                 detail = "the target is another server or timeline than the one it was begun on"
                 return nobody_knows(incident, services, left["id"], detail)

@@ -471,6 +471,19 @@ def test_who_cannot_be_asked_is_asked_later(offered: Start) -> None:
     assert the_fix(house)["status"] == "rolled_back"
 
 
+@pytest.mark.parametrize("failures", [0, 3])
+def test_a_target_that_is_no_longer_configured_cannot_be_asked(
+    offered: Start, failures: int
+) -> None:
+    house = offered()
+    gone_at_the_gate(house)
+    house.with_settings(targets={})
+    walk(house.services, house.incident().id, failures)
+    assert the_fix(house)["status"] == "unknown"
+    assert house.decision() == ("hand_over", "unknown")
+    assert steps(house) == ["started", "recorded", "unknown"]
+
+
 def test_what_stays_half_done_is_told_to_people_in_the_end(offered: Start) -> None:
     house = offered(mend_cleanup="SELECT 1 / 0")
     gone_at_the_gate(house)
