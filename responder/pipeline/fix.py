@@ -144,7 +144,7 @@ def _make(
     except writing.CommitLost:
         return later(incident, services, "the target did not answer the commit")
     except writing.AlreadyGone as gone:
-        return nothing_left(incident, services, fix_id, str(gone))
+        return nothing_left(incident, services, fix_id, str(gone), gone.left)
     except (writing.Busy, NotNow) as other:
         return busy(incident, services, fix_id, str(other))
     except writing.Outrun as outrun:

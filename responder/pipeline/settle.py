@@ -4,7 +4,7 @@ Between two commits a process may die, so no function here makes two. What a per
 came to nothing is theirs to ask for again: nothing is decided anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -135,9 +135,15 @@ def busy(incident: Incident, services: Services, fix_id: UUID | None, reason: st
         return move(tx, incident, "rest", next=Stage.PLAN)
 
 
-def nothing_left(incident: Incident, services: Services, fix_id: UUID, reason: str) -> Incident:
-    """There is nothing to fix any more: the incident waits for its end."""
+def nothing_left(
+    incident: Incident, services: Services, fix_id: UUID, reason: str, left: Sequence[str] = ()
+) -> Incident:
+    """There is nothing to fix any more: the incident waits for its end.
+
+    left: the ids of the rows that an undo left as they are: all.
+    """
     with services.store.transaction() as tx:
+        tx.run("name_left", id=fix_id, left_rows=list(left))
         if settle(tx, incident, fix_id, FixStatus.REFUSED, reason):
             return _leave_to_person(services, tx, incident)
         after = move(tx, incident, "advance", next=Stage.WATCH)

@@ -57,7 +57,7 @@ class Undo:
         counts = changed_since(connection, counted)
         left = self._lacking(connection, self.before, array(restored))
         if not restored:
-            raise AlreadyGone(f"changed since the fix, or gone: {_named(left)}")
+            raise AlreadyGone("all rows changed since the fix, or are gone", left)
         check(counts, self.tables, self.max_rows, len(restored))
         unlike = self._lacking(connection, array(restored), self.before)
         if unlike:

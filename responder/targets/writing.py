@@ -66,7 +66,11 @@ class RolledBack(Exception):
 
 
 class AlreadyGone(RolledBack):
-    """There was nothing left to change."""
+    """There was nothing left to change; left: the ids of the rows that an undo left for that."""
+
+    def __init__(self, why: str, left: Sequence[str] = ()) -> None:
+        super().__init__(why)
+        self.left = left
 
 
 class Busy(RolledBack):

@@ -73,6 +73,10 @@ SET status = %(status)s, reason = %(reason)s, ended_at = %(now)s,
 WHERE id = %(id)s AND status IN ('started', 'recorded')
 RETURNING *;
 
+-- name: name_left
+-- The rows that an undo left as they are, where that is all of them.
+UPDATE fix SET left_rows = %(left_rows)s WHERE id = %(id)s AND status = 'started';
+
 -- name: settle_dry_run
 -- It was made, looked at and taken back: what it would have changed.
 UPDATE fix

@@ -83,7 +83,8 @@ def test_where_all_has_changed_the_fix_stands(start: Start) -> None:
     house.settle()
     fix, undo = fixes(house)
     assert (fix["status"], undo["status"]) == ("committed", "refused")
-    assert undo["reason"] == "changed since the fix, or gone: rows 1, 2, 3"
+    assert undo["reason"] == "all rows changed since the fix, or are gone"
+    assert house.document()["fixes"][1]["left"] == ["1", "2", "3"]
     assert (house.incident().stage, reasons(house)) == (Stage.WATCH, ["allowed"])
     undo_of(house)  # what came to nothing may be asked for again
 

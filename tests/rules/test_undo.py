@@ -116,5 +116,6 @@ def test_what_others_changed_since_is_left(
     house.settle()
     fix, undo = fixes(house)
     assert (fix["status"], undo["status"]) == ("committed", "refused")
-    assert undo["reason"].startswith("changed since the fix, or gone: row")
+    assert undo["reason"] == "all rows changed since the fix, or are gone"
+    assert sorted(undo["left_rows"]) == sorted(str(row["id"]) for row in fix["before_rows"])
     assert rows(house.shop, case.table) == since
