@@ -92,6 +92,21 @@ def test_an_undo_says_what_it_left() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("started", "Under way."), ("committed", "Made."), ("unknown", "Nobody can say")],
+)
+def test_what_a_person_does_is_not_taken_for_what_was_decided(status: str, said: str) -> None:
+    last, ann = FIXED["fixes"][-1], {"kind": "person", "name": "ann"}
+    theirs = {**last, "actor": ann, "status": status, "verification": None}
+    undo = {**FIXED, "fixes": [{**last, "status": "undone"}, {**theirs, "undoes": "0190"}]}
+    title = "Queue the failed items again whose error may pass"
+    assert part(undo, "Decision").startswith(f"Undo of: {title}, by ann: {said}")
+    other = {**FIXED, "fixes": [last, {**theirs, "option": "clear_failed"}]}
+    title = "Delete all failed items from the queue"
+    assert part(other, "Decision").startswith(f"{title}, by ann: {said}")
+
+
 def test_a_dry_run_hides_no_fix_that_held() -> None:
     last = FIXED["fixes"][-1]
     tried = {**last, "status": "rolled_back", "reason": "dry run", "dry_run": True}

@@ -57,10 +57,13 @@ def is_mended(document: Mapping[str, Any]) -> bool:
 
 
 def in_a_sentence(document: Mapping[str, Any]) -> str:
-    """How far the fix is that the responder decided on."""
+    """How far the fix is that the responder decided on, or what a person did since."""
     fix = _newest(document)
     option = mapping(document.get("decision")).get("option")
-    if not fix or _is_earlier(document, fix) or fix.get("status") in ("started", "recorded"):
+    begun = bool(fix) and not _is_earlier(document, fix)
+    if begun and mapping(fix.get("actor")).get("kind") == "person":
+        return f"{_named(document, fix)}: {_how_far(fix)}"
+    if not begun or fix.get("status") in ("started", "recorded"):
         return f"The responder is fixing it now: {_title(document, option)}."
     if is_mended(document):
         return "Fixed by the responder and verified: the cause is gone. Nothing is left to do."
@@ -84,11 +87,8 @@ def _newest(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _piece(document: Mapping[str, Any], fix: Mapping[str, Any]) -> Piece:
-    actor = mapping(fix.get("actor"))
-    name = line(actor.get("name"), 80) if actor.get("kind") == "person" else "the responder"
     at = when(fix.get("ended_at") or fix.get("started_at"))
-    of = "Undo of: " if fix.get("undoes") else ""
-    said = [f"{of}{_title(document, fix.get('option'))}, by {name}" + (f", {at}" if at else "")]
+    said = [_named(document, fix) + (f", {at}" if at else "")]
     said.append(_how_far(fix))
     counts = [
         f"{number(count):,} rows of {line(table, 80)}"
@@ -110,6 +110,14 @@ def _left(fix: Mapping[str, Any]) -> str:
     named = ", ".join(line(each, 40) for each in ids[:MAX_LEFT])
     more = f" and {len(ids) - MAX_LEFT:,} more" if len(ids) > MAX_LEFT else ""
     return f"Left as they are, since they changed after the fix or are gone: {named}{more}."
+
+
+def _named(document: Mapping[str, Any], fix: Mapping[str, Any]) -> str:
+    """What was done, and by whom."""
+    actor = mapping(fix.get("actor"))
+    name = line(actor.get("name"), 80) if actor.get("kind") == "person" else "the responder"
+    of = "Undo of: " if fix.get("undoes") else ""
+    return f"{of}{_title(document, fix.get('option'))}, by {name}"
 
 
 def _title(document: Mapping[str, Any], option: object) -> str:
