@@ -273,7 +273,7 @@ def test_nothing_is_asked_when_it_is_not_known_whom(
     assert asked(house, name, env=env) == []
     assert house.sql("SELECT * FROM question") == []
     assert house.decision() == ("hand_over", reason)
-    # whose fire it is is known from the labels alone
+    # what an alert without a rule is about is known from its labels all the same
     assert house.incident().target == ("shop_eu" if reason == "no_rule" else None)
 
 
