@@ -65,6 +65,7 @@ def pass_gate(
     with services.store.transaction() as tx:
         tx.run("lock_target", target=incident.target)
         notice_failover(services, tx)
+        tx.run("lock_gate", id=fix_id)
         _object(tx.one("gate", id=fix_id), fixing_resumes(tx, incident.labels) is not None)
         if option is not None and option.in_window and not window_allows(tx, incident.labels):
             raise AtTheGate(NO_WINDOW)

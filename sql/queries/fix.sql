@@ -36,8 +36,14 @@ FOR UPDATE OF f;
 SELECT * FROM fix WHERE incident_id = %(incident_id)s AND verification = 'waiting' AND status = 'committed'
 FOR UPDATE;
 
+-- name: lock_gate
+-- The rows at the last gate. It may wait for them, so what is decided there is read by a later statement.
+SELECT FROM fix f, incident i, autofix a
+WHERE f.id = %(id)s AND i.id = f.incident_id
+FOR UPDATE OF f, i FOR SHARE OF a;
+
 -- name: gate
--- The last gate: all that may still speak against a fix, with the rows locked that could change it.
+-- The last gate: all that may still speak against a fix, as it is now that those rows are locked.
 SELECT a.enabled, coalesce(a.failed_over_at > i.opened_at, false) AS our_failover,
        i.status AS incident_status, i.severity, i.severity_unreadable, i.attempt,
        (f.attempt = i.attempt AND f.status = 'started') AS fenced,
@@ -48,8 +54,7 @@ SELECT a.enabled, coalesce(a.failed_over_at > i.opened_at, false) AS our_failove
                AND p.autonomy = 'act') AS promoted,
        EXISTS (SELECT FROM delivery d WHERE d.triaged_at IS NULL AND d.page_due_at IS NOT NULL) AS page_untriaged
 FROM fix f, incident i, autofix a
-WHERE f.id = %(id)s AND i.id = f.incident_id
-FOR UPDATE OF f, i FOR SHARE OF a;
+WHERE f.id = %(id)s AND i.id = f.incident_id;
 
 -- name: record_fix
 -- Step 3: the decision; the severity is copied from the locked incident, so the CHECK acts now.

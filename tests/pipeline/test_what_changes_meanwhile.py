@@ -234,3 +234,28 @@ def test_nobody_is_woken_for_what_was_proposed_and_then_fixed(
     house.later(timedelta(hours=2))
     house.settle()
     assert house.pager.got == []
+
+
+# At the last gate itself
+
+
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%autofix%'"
+
+
+def test_a_page_that_is_accepted_while_the_gate_waits_for_a_row_stops_the_fix(
+    start: Callable[..., House],
+) -> None:
+    house = start()
+    house.post(alert("Thing", severity="warning"))
+    house.run_triage()
+    with psycopg.connect(house.services.store.url) as other:
+        other.execute("SELECT FROM responder.autofix FOR UPDATE")
+        with meanwhile(house.run_walks):
+            until(lambda: house.sql(WAITING))
+            house.post(alert("Thing", severity="critical"))
+            other.rollback()
+    (fix,) = fixes(house)
+    assert (fix["status"], house.shop.rows(BAD)) == ("refused", [1, 2, 3])
+    assert fix["reason"] == "an alert that may be a P0 or P1 is waiting for triage"
+    house.settle()
+    assert house.decision() == ("propose", "severity")
