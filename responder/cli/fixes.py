@@ -60,7 +60,14 @@ def list_fixes(limit: int, config: Path, as_json: bool) -> None:
         print_json({"items": items, "next": None})
         return
     columns = ["id", "severity", "option", "by", "status", "verification", "incident", "reason"]
-    shown = [{**item, "by": item["actor"]["name"]} for item in items]
+    shown = [
+        {
+            **item,
+            "by": item["actor"]["name"],
+            "option": f"undo of {item['option']}" if item["undoes"] else item["option"],
+        }
+        for item in items
+    ]
     print_table(columns, shown, "there are no fixes")
     told = "on" if standing["enabled"] else f"off: {standing['reason']}"
     click.echo(f"\nautomatic fixes are {told} ({standing['actor']})")

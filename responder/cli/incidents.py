@@ -72,8 +72,11 @@ def show_incident(incident: UUID, config: Path, as_json: bool) -> None:
     click.echo("\nTrail")
     for event in events:
         change = " -> ".join(part for part in (event["before"], event["after"]) if part)
-        why = event["details"].get("reason") or event["details"].get("why") or ""
-        told = f"{iso(event['at'])}  {event['what']:<13} {change} {why}"
+        details = event["details"]
+        what = "undo" if "undoes" in details else event["what"]
+        by = f"by {event['actor']}" if event["actor_kind"] == ActorKind.PERSON else ""
+        why = details.get("reason") or details.get("why") or ""
+        told = " ".join(filter(None, (f"{iso(event['at'])}  {what:<13}", change, by, why)))
         click.echo(f"  {seen(told)}".rstrip())
 
 

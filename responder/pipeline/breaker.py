@@ -44,8 +44,8 @@ def breaker_of(tx: Transaction, key: str) -> Breaker:
 def told_breaker(breaker: Breaker, incident: UUID | None = None) -> dict[str, Any]:
     """A breaker, as documents carry it; the sentence is empty while it is closed."""
     sentence = (
-        f"The breaker is open: {breaker.failed_fixes} fixes did not hold, {breaker.undone_fixes}"
-        f" were undone, and of {breaker.unknown_fixes} nobody knows whether they were made."
+        f"The breaker is open. Fixes that did not hold: {breaker.failed_fixes}, undone:"
+        f" {breaker.undone_fixes}, of which nobody knows: {breaker.unknown_fixes}."
         " Nothing is fixed automatically until a person resets it:"
         f" responder fixes reset {incident} --reason WHY"
         if breaker.open

@@ -61,6 +61,8 @@ def test_it_says_what_was_taken_back(run: Run, retried: House) -> None:
     assert "undo of retry_failed: committed 2 rows of shopify_sync_queue" in shown
     assert f"left, changed since or gone: {left}" in shown
     assert re.search(r"status +failed +queued", shown)
+    assert re.search(r"Z?  undo +started by ann", shown)
+    assert re.search(r"undo of retry_failed +ann +committed", run("fixes", "list").output)
 
 
 def test_without_a_worker_it_says_so(
