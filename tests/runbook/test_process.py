@@ -392,11 +392,13 @@ def test_nothing_is_left_when_we_are_killed(tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(
         "import sys, threading, pickle, base64\n"
-        "from responder.runbook.process import RuleProcess\n"
+        "from responder.runbook.process import RuleProcess, _plain\n"
         "source, case = pickle.loads(base64.b64decode(sys.argv[1]))\n"
         "process = RuleProcess()\n"
         "process.describe('odd', source)\n"
-        "threading.Thread(target=process.conclude, args=('odd', source, case)).start()\n"
+        # so long that nothing but our end ends it
+        "ask = ('odd', source, _plain(case), 60)\n"
+        "threading.Thread(target=process._ask, args=ask).start()\n"
         "print(process.pid, flush=True)\n"
     )
     told = base64.b64encode(pickle.dumps((source(body), CASE))).decode()
