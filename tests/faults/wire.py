@@ -57,7 +57,8 @@ _TARGET = {_plain(statement.sql): name for name, statement in _SQL.items()}
 class Story:
     """What happened on both wires of one worker since its fix began, and where to stop.
 
-    after: the request goes out first, so that its server may or may not have done it.
+    after: the request goes out first, so that its server may or may not have done it; life: which
+    worker the wires serve; what one before it had not sent is never sent, however late it is read.
     """
 
     stop_at: Moment | None = None
@@ -65,21 +66,21 @@ class Story:
     moments: list[Moment] = field(default_factory=list)
     reached: threading.Event = field(default_factory=threading.Event)
     armed: bool = False
-    dead: bool = False
+    life: int = 0
     _counted: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _go: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def passes(self, side: str, what: str, way: str) -> bool:
+    async def passes(self, side: str, what: str, way: str, life: int) -> bool:
         """Whether the message goes on, once whatever happens at this moment has happened."""
         if not self.armed:
-            return True
+            return life == self.life
         self._counted[side, what, way] += 1
         moment = Moment(side, what, way, self._counted[side, what, way])
         self.moments.append(moment)
         if moment == self.stop_at and not self.reached.is_set():
             self.reached.set()
             await self._go.wait()
-        return not self.dead
+        return life == self.life
 
     def go_on(self) -> None:
         """In the loop: what is held goes on, or is lost when the worker is dead by now."""
@@ -90,6 +91,7 @@ class Story:
 class _Line:
     """One connection: what its statements are called, and what is waiting for an answer."""
 
+    life: int
     user: str = ""
     prepared: dict[str, str] = field(default_factory=dict)
     within: str | None = None
@@ -121,7 +123,7 @@ class Wire:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line, writers = _Line(), {writer}
+        line, writers = _Line(self.story.life), {writer}
         self._writers.add(writer)
         with suppress(OSError, asyncio.IncompleteReadError):
             up_reader, up_writer = await asyncio.open_unix_connection(str(self._socket))
@@ -163,7 +165,7 @@ class Wire:
     ) -> bool:
         if unit[:1] != b"X":
             line.waiting.append(what)
-        if what is not None and not await self.story.passes(self.side, what, ">"):
+        if what is not None and not await self.story.passes(self.side, what, ">", line.life):
             return False
         writer.write(unit)
         await writer.drain()
@@ -224,7 +226,9 @@ class Wire:
             held += header + await reader.readexactly(length - 4)
             if header[:1] == b"Z":
                 what = line.waiting.popleft() if line.waiting else None
-                if what is not None and not await self.story.passes(self.side, what, "<"):
+                if what is not None and not await self.story.passes(
+                    self.side, what, "<", line.life
+                ):
                     return
             elif line.waiting and line.waiting[0] is not None:
                 continue  # an answer is one moment, whole

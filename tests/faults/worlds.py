@@ -141,7 +141,7 @@ class Worlds:
 
     def kill(self, world: World) -> None:
         """SIGKILL to its worker; what it had not sent is never sent."""
-        world.story.dead = True
+        world.story.life += 1
         kill(world.worker)
 
     def cut(self, wire: Wire) -> None:
@@ -162,7 +162,7 @@ class Worlds:
     def restart(self, worlds: Sequence[World]) -> None:
         """A new worker in each, whose clock is ahead; the time since the last heartbeat is over."""
         for world in worlds:
-            world.story.dead = world.story.armed = False
+            world.story.armed = False
             world.offset += AHEAD
             self.sql(
                 world,
