@@ -4,6 +4,7 @@ from flask import Flask
 
 from responder.pipeline.services import Services
 from responder.web.api import SUBJECTS
+from responder.web.console import console
 from responder.web.headers import harden
 from responder.web.health import health
 from responder.web.lines import name_subjects
@@ -28,7 +29,7 @@ def create_app(services: Services) -> Flask:
     mark_turns(app)
     harden(app)
     name_subjects(app)
-    for blueprint in (webhooks, health, pages):
+    for blueprint in (webhooks, health, pages, console()):
         app.register_blueprint(blueprint)
     describe(app, SUBJECTS)
     return app

@@ -140,8 +140,7 @@ def require(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             scheme, _, token = request.headers.get("Authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not token:
                 raise Problem(401, "unauthenticated", "send Authorization: Bearer <token>")
-            caller = _token_keys().caller(token.strip())
-            _check_revoked(caller)
+            caller = not_revoked(_token_keys().caller(token.strip()))
             if not may(caller.role, role):
                 raise Problem(403, "forbidden", f"this needs the role {role}")
             g.caller = caller
@@ -152,12 +151,13 @@ def require(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _check_revoked(caller: Caller) -> None:
-    """Asked at each request, so that a revocation holds from the very next one."""
+def not_revoked(caller: Caller) -> Caller:
+    """Asked at each request, so that a revocation holds from the very next one; Problem 401."""
     services: Services = current_app.extensions["responder"]
     with services.store.transaction() as tx:
         if tx.one("token_revoked", id=caller.token_id)["revoked"]:
             raise Problem(401, "unauthenticated", "the token was revoked")
+    return caller
 
 
 def _token_keys() -> TokenKeys:

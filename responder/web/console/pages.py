@@ -1,0 +1,180 @@
+"""How a page of the console is declared: its role guards it; its errors are pages, too.
+
+A view returns what `show` renders, or, after it changed something, `back_to` a page.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from responder.domain.actor import may
+from responder.domain.secret import SecretMissing
+from responder.pipeline.services import Services
+from responder.store import StoreAway
+from responder.web.problems import RETRY_AFTER, Problem
+from responder.web.sessions import current
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+#: The pages of the top line: view and name.
+NAV = (("now", "Now"),)
+#: The page's own files and this process, nothing else.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+class Pages(Blueprint):
+    """The console's pages, under /console."""
+
+    def __init__(self) -> None:
+        super().__init__("console", __name__, url_prefix="/console")
+        self.before_request(_refuse_foreign)
+        self.after_request(_harden)
+        for kind, handler in _ERRORS.items():
+            self.register_error_handler(kind, handler)
+
+    def read(self, path: str, role: str | None = "viewer") -> Callable[[View], View]:
+        """A page that is looked at; role None: by everybody."""
+        return self._page("GET", path, role)
+
+    def change(self, path: str, role: str | None = "operator") -> Callable[[View], View]:
+        """A form that does something."""
+        return self._page("POST", path, role)
+
+    def _page(self, method: str, path: str, role: str | None) -> Callable[[View], View]:
+        def decorate(view: View) -> View:
+            self.route(path, methods=[method], endpoint=view.__name__)(_guarded(view, role))
+            return view
+
+        return decorate
+
+
+def services() -> Services:
+    """The services of this process."""
+    found: Services = current_app.extensions["responder"]
+    return found
+
+
+def show(template: str, status: int = 200, **more: Any) -> Response:
+    """A page; a browser that has it already is told so."""
+    session = g.get("session")
+    caller = session and session.caller
+    response = make_response(
+        render_template(
+            f"console/{template}.html",
+            nav=NAV,
+            caller=caller,
+            csrf=session and session.csrf,
+            may=lambda role: caller is not None and may(caller.role, role),
+            **more,
+        ),
+        status,
+    )
+    if status == HTTPStatus.OK:
+        response.add_etag()
+        response.make_conditional(request)
+    return response
+
+
+def back_to(view: str, **parts: Any) -> Response:
+    """After a change, a page that can be loaded again without doing it again."""
+    anchor = parts.pop("anchor", None)
+    return go_to(url_for(f"console.{view}", _anchor=anchor, **parts))
+
+
+def go_to(path: str) -> Response:
+    """A page of the console, by its path."""
+    response = make_response(redirect(path, HTTPStatus.SEE_OTHER))
+    response.autocorrect_location_header = False
+    return response
+
+
+def own_path(wanted: str | None) -> str:
+    """A path of the console that somebody wanted; its first page for everything else."""
+    first = url_for("console.now")
+    path = wanted or first
+    plain = path.isascii() and path.isprintable() and "\\" not in path
+    return path if plain and (path == first or path.startswith("/console/")) else first
+
+
+def _guarded(view: View, role: str | None) -> Callable[..., Any]:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if role is not None:
+            session = g.session
+            if session is None and request.method == "GET":
+                return go_to(url_for("console.login", next=request.full_path.rstrip("?")))
+            if session is None:
+                raise Problem(401, "unauthenticated", "You are not logged in any more.")
+            if not may(session.caller.role, role):
+                raise Problem(403, "forbidden", f"This needs the role {role}.")
+            g.caller = session.caller
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def _refuse_foreign() -> None:
+    """Who is asking; and no other site's page may make a browser do something here."""
+    g.session = current(services())
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin = request.headers.get("Origin")
+    fetched = request.headers.get("Sec-Fetch-Site")
+    ours = {_origin(services().settings.public_url), _origin(request.host_url)}
+    foreign = fetched not in ("same-origin", "none") if fetched else origin not in {None, *ours}
+    if foreign:
+        raise Problem(403, "forbidden", "This was sent from a page of another site.")
+    if g.session is not None and request.form.get("csrf") != g.session.csrf:
+        raise Problem(403, "forbidden", "This page is from an earlier login. Load it again.")
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _harden(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = _POLICY
+    if response.status_code == HTTPStatus.OK:
+        response.headers["Cache-Control"] = "private, no-cache"
+        response.headers["Vary"] = "Cookie"
+    return response
+
+
+def _failed(status: int, detail: str) -> Response:
+    response = show("failed", status, title=HTTPStatus(status).phrase, detail=detail)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
+
+
+def _away(_: Exception) -> Response:
+    return _failed(503, "Our database does not answer. Nothing was changed; try again.")
+
+
+_ERRORS: Mapping[type[Exception], Callable[[Any], Response]] = {
+    Problem: lambda error: _failed(error.status, error.detail),
+    ValidationError: lambda error: _failed(400, "Something in the form is missing or wrong."),
+    HTTPException: lambda error: _failed(error.code or 500, error.description or error.name),
+    StoreAway: _away,
+    SecretMissing: _away,
+}
