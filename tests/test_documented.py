@@ -17,6 +17,7 @@ from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
 from responder.domain.maintenance import Phase, WindowState
 from responder.domain.notification import Happening, NotificationStatus
+from responder.domain.review import Picked, Verdict
 from responder.domain.settings import Expect
 from responder.domain.severity import Severity
 from responder.runbook import Case
@@ -47,6 +48,8 @@ LISTS = {
     "what a notification tells": Happening,
     "step of an escalation": Climb,
     "state of a maintenance window": WindowState,
+    "verdict of a review": Verdict,
+    "why a review is asked for": Picked,
     "list of a maintenance window": Phase,
     "answer that ticks an item": Expect,
     "actor": ActorKind,

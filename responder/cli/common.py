@@ -35,6 +35,14 @@ def said(longest: int = 200) -> Callable[[click.Context, click.Parameter, str], 
     return check
 
 
+def said_or_nothing(
+    longest: int = 200,
+) -> Callable[[click.Context, click.Parameter, str], str]:
+    """The same of what need not be said."""
+    check = said(longest)
+    return lambda context, parameter, text: check(context, parameter, text) if text else text
+
+
 #: `--config FILE`, else RESPONDER_CONFIG, else responder.toml in the working directory.
 config_option = click.option(
     "--config",

@@ -1,6 +1,6 @@
 """`incidents`: look at them, and say that somebody has one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,12 +15,15 @@ from responder.cli.common import (
     print_json,
     print_table,
     said,
+    said_or_nothing,
     seen,
     services_of,
 )
 from responder.domain.actor import Actor, ActorKind
+from responder.domain.review import Standing, Verdict
 from responder.pipeline.document import document, summary
 from responder.pipeline.people import LONGEST_NOTE, acknowledge, note
+from responder.pipeline.review import judge, told_review
 from responder.pipeline.services import iso
 from responder.receivers.brief import breaker_of, escalated_of
 from responder.receivers.brief.approval import approvals_of
@@ -36,16 +39,31 @@ def incidents() -> None:
 @incidents.command("list")
 @click.option("--status", type=click.Choice(["open", "acknowledged", "resolved"]))
 @click.option("--severity", type=click.Choice(["P0", "P1", "P2", "P3"]))
+@click.option(
+    "--review",
+    type=click.Choice([each.value for each in Standing]),
+    help="Those that wait for a verdict, or have waited too long.",
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
 @config_option
 @json_option
 def list_incidents(
-    status: str | None, severity: str | None, limit: int, config: Path, as_json: bool
+    status: str | None,
+    severity: str | None,
+    review: str | None,
+    limit: int,
+    config: Path,
+    as_json: bool,
 ) -> None:
     """The newest incidents."""
-    nothing = {"rule": None, "q": None, "before": None, "before_id": None}
+    asked = {"status": status, "severity": severity, "limit": limit}
+    asked |= {"rule": None, "q": None, "before": None, "before_id": None}
     with services_of(config) as services, services.store.transaction() as tx:
-        rows = tx.all("incidents", status=status, severity=severity, limit=limit, **nothing)
+        rows = (
+            tx.all("incidents_to_review", review=review, **asked)
+            if review
+            else tx.all("incidents", **asked)
+        )
     items = [summary(incident_from_row(row)) for row in rows]
     if as_json:
         print_json({"items": items, "next": None})
@@ -105,6 +123,28 @@ def note_incident(incident: UUID, text: str, name: str, config: Path) -> None:
     click.echo(f"noted by {name}")
 
 
+@incidents.command("review")
+@click.argument("incident", type=click.UUID)
+@click.option("--verdict", required=True, type=click.Choice([each.value for each in Verdict]))
+@click.option(
+    "--note", "text", callback=said_or_nothing(LONGEST_NOTE), default="", help="Why you say so."
+)
+@as_option
+@config_option
+def review_incident(incident: UUID, verdict: str, text: str, name: str, config: Path) -> None:
+    """Judge what the responder did; you may change your mind.
+
+    harmful takes back the promotion of each version of the rule that fixed something by itself.
+    """
+    with services_of(config) as services:
+        if not judge(services, incident, Actor(ActorKind.PERSON, name), Verdict(verdict), text):
+            raise Refusal("there is no such incident")
+        with services.store.transaction() as tx:
+            told = told_review(tx, incident)
+    for line in _told_verdict(told).splitlines():
+        click.echo(seen(line))
+
+
 def _print_document(found: dict[str, Any]) -> None:
     incident = found["incident"]
     where = incident["target"] or "no target"
@@ -120,6 +160,7 @@ def _print_document(found: dict[str, Any]) -> None:
     _print_part("Escalation", filter(None, [escalated_of(found)]))
     _print_part("Fix", map(_told_fix, found["fixes"]))
     _print_part("Notes", (f"{each['actor']}: {each['text']}" for each in found["notes"]))
+    _print_part("Review", filter(None, [_told_verdict(found["review"])]))
     _print_part("Asked", map(_told_answer, found["diagnosis"]))
     _print_part("Options", map(_told_option, found["options"]))
 
@@ -130,6 +171,20 @@ def _print_part(title: str, lines: Iterable[str]) -> None:
             click.echo(f"\n{title}")
         for part in line.splitlines():
             click.echo(f"  {seen(part)}")
+
+
+def _told_verdict(review: Mapping[str, Any] | None) -> str:
+    """A review in one or two sentences; empty when nobody is asked and nobody has said anything."""
+    said = []
+    if review and review["verdict"]:
+        own = ", who ran a fix of it" if review["own"] else ""
+        why = f": {review['note']}" if review["note"] else ""
+        said.append(f"{review['verdict']}, says {review['actor']}{own}{why}")
+    if review and review["took_back"]:
+        said.append("The promotion was taken back: this version of the rule only proposes now.")
+    if review and review["waiting"]:
+        said.append(f"waits for a verdict until {review['due_at'][:16]} ({review['picked']})")
+    return "\n".join(said)
 
 
 def _told_fix(fix: dict[str, Any]) -> str:

@@ -13,11 +13,13 @@ from responder.cli.common import (
     json_option,
     print_json,
     rule_of,
+    said_or_nothing,
     seen,
     services_of,
 )
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.decision import Autonomy
+from responder.domain.review import Verdict
 from responder.pipeline.promotion import NotPromoted, agreement
 from responder.pipeline.promotion import promote as promote_rule
 
@@ -40,10 +42,18 @@ _DID = {
     help="observe and propose take it back.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--despite",
+    callback=said_or_nothing(),
+    default="",
+    help="Why it may act though engineers judged this version harmful; the audit shows it.",
+)
 @as_option
 @config_option
 @json_option
-def promote(rule_name: str, to: str, yes: bool, name: str, config: Path, as_json: bool) -> None:
+def promote(
+    rule_name: str, to: str, yes: bool, despite: str, name: str, config: Path, as_json: bool
+) -> None:
     """Let this version of a rule act by itself, after a look at what it would have done.
 
     The promotion holds for exactly this module and its SQL; edited code proposes again.
@@ -60,7 +70,8 @@ def promote(rule_name: str, to: str, yes: bool, name: str, config: Path, as_json
                 raise click.UsageError("--json does not ask; say --yes")
             click.confirm(f"\n{to} from now on, as {seen(name)}?", abort=True)
         try:
-            done = promote_rule(services, rule, Autonomy(to), Actor(ActorKind.PERSON, name))
+            actor = Actor(ActorKind.PERSON, name)
+            done = promote_rule(services, rule, Autonomy(to), actor, despite)
         except NotPromoted as why:
             raise Refusal(str(why)) from None
     effective = done.after.capped(done.ceiling)
@@ -92,6 +103,11 @@ def agreement_lines(told: Mapping[str, Any]) -> Iterator[str]:
     if told["other_versions"]["would_have_acted"] or told["other_versions"]["acted"]:
         yield "other versions:"
         yield from _counted(told["other_versions"])
+    if told["against"]:
+        yield "judged, of this version:"
+    for each in told["against"]:
+        said = f"{each['actor']}{': ' if each['note'] else ''}{each['note']}"
+        yield f"  {each['at'][:16]}  {each['incident']}  {each['verdict']}, {seen(said)}"
     if told["differently"]:
         yield "where people did something else:"
     for each in told["differently"]:
@@ -109,6 +125,13 @@ def _counted(counts: Mapping[str, int]) -> Iterator[str]:
     if counts["acted"]:
         fate = f"{counts['acted_held']} held, {counts['acted_failed']} failed"
         yield f"  it acted by itself {counts['acted']} times: {fate}"
+    yield from _verdicts(counts)
+
+
+def _verdicts(counts: Mapping[str, int]) -> Iterator[str]:
+    given = [f"{counts[each]} {each}" for each in Verdict if counts[each]]
+    if given:
+        yield f"  engineers judged it: {', '.join(given)}"
 
 
 def _number(count: int) -> str:

@@ -9,6 +9,7 @@ from re import Pattern
 from responder.domain.decision import Autonomy
 from responder.domain.hours import Hours
 from responder.domain.matcher import Matcher
+from responder.domain.review import ReviewSettings
 from responder.domain.secret import Secret
 from responder.domain.severity import Severity
 
@@ -250,4 +251,5 @@ class Settings:
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
     last_resort: Sequence[str] | None = None
     digest: Sequence[str] | None = None
+    review: ReviewSettings = field(default_factory=ReviewSettings)
     dead_man: DeadMan | None = None

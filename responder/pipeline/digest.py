@@ -88,6 +88,7 @@ def _parts(tx: Transaction, since: datetime) -> Iterator[tuple[str, Sequence[Map
     for name in ("waiting", "p3", "taken"):
         yield name, [row for row in rows if row["part"] == name]
     yield "fixed", tx.all("digest_fixes", since=since, most=MOST)
+    yield "reviews", tx.all("digest_reviews", most=MOST)
     yield "maintenance", tx.all("digest_windows", most=MOST)
 
 

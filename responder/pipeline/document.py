@@ -11,6 +11,7 @@ from responder.domain.settings import Target
 from responder.pipeline.approval import waiting_approvals
 from responder.pipeline.breaker import Breaker, breaker_of, told_breaker
 from responder.pipeline.maintenance import NO_WINDOW, maintenance_around, window_allows
+from responder.pipeline.review import told_review
 from responder.pipeline.services import Services, iso
 from responder.runbook.catalogue import Identity
 from responder.runbook.loader import LoadedRule
@@ -66,6 +67,7 @@ def document(services: Services, tx: Transaction, incident_id: UUID) -> dict[str
             {"at": iso(note["at"]), "actor": note["actor"], "text": note["body"]}
             for note in tx.all("incident_notes", id=incident_id)
         ],
+        "review": told_review(tx, incident_id),
         "notifications": [
             _notification(sent) for sent in tx.all("incident_notifications", id=incident_id)
         ],
@@ -101,6 +103,7 @@ def bare_document(services: Services, alert: Alert, identity: Identity, at: str)
         "escalation": {"level": 1, "next_at": None, "contacts": [], "sentence": ""},
         "maintenance": None,
         "notes": [],
+        "review": None,
         "links": {"self": f"{services.settings.public_url}/v1/incidents", **alert.links},
     }
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from responder.domain.actor import Actor
 from responder.domain.decision import Autonomy
+from responder.domain.review import Verdict
 from responder.pipeline.services import Services, iso
 from responder.runbook.loader import LoadedRule
 from responder.store import Transaction
 
 #: What is older says little about today's shop.
 SPAN = timedelta(days=90)
-#: So many incidents in which people did something else are named.
+#: So many incidents in which people did something else, and so many verdicts, are named.
 _NAMED = 10
 
 
@@ -37,6 +38,10 @@ class NotPromoted(ValueError):
     """Why this rule cannot be promoted."""
 
 
+class Harmful(NotPromoted):
+    """Engineers say that this version did harm; a person must say why it may act all the same."""
+
+
 @dataclass(frozen=True)
 class Promoted:
     """before: what it might do until now; ceiling: of the settings, above which it never goes."""
@@ -46,14 +51,26 @@ class Promoted:
     ceiling: Autonomy
 
 
-def promote(services: Services, rule: LoadedRule, autonomy: Autonomy, actor: Actor) -> Promoted:
-    """Let this version of the rule go so far, or less far. NotPromoted."""
+def promote(
+    services: Services, rule: LoadedRule, autonomy: Autonomy, actor: Actor, despite: str = ""
+) -> Promoted:
+    """Let this version of the rule go so far, or less far. NotPromoted.
+
+    despite: why it may act though it was judged harmful; the trail shows it.
+    """
     if autonomy == Autonomy.ACT and not rule.automatic:
         raise NotPromoted(f"{rule.name} has no option that it may run by itself")
     with services.store.transaction() as tx:
         tx.run("lock_rule", rule=rule.name)
         known = tx.maybe("promoted", rule=rule.name, checksum=rule.checksum)
         before = Autonomy(known["autonomy"] if known else Autonomy.PROPOSE)
+        report = agreement(tx, rule)
+        harm = any(each["verdict"] == Verdict.HARMFUL for each in report["against"])
+        if autonomy == Autonomy.ACT and harm and not despite:
+            raise Harmful(
+                f"engineers judged this version of {rule.name} harmful; edit it, or say why it may"
+                " act all the same: --despite WHY"
+            )
         told = {"autonomy": autonomy, "actor": actor.name}
         tx.run("promote", rule=rule.name, checksum=rule.checksum, **told)
         tx.record(
@@ -63,7 +80,8 @@ def promote(services: Services, rule: LoadedRule, autonomy: Autonomy, actor: Act
             before=before,
             after=autonomy,
             checksum=rule.checksum,
-            agreement=agreement(tx, rule)["this_version"],
+            agreement=report["this_version"],
+            despite=despite,
         )
     return Promoted(before, autonomy, ceiling_of(services, rule.name))
 
@@ -82,13 +100,27 @@ def agreement(tx: Transaction, rule: LoadedRule) -> dict[str, Any]:
         row["this_version"]: row
         for row in tx.all("has_acted", rule=rule.name, since=since, checksum=rule.checksum)
     }
+    verdicts = tx.all("verdicts_of_version", rule=rule.name, since=since, checksum=rule.checksum)
     ours = [row for row in proposed if row["rule_checksum"] == rule.checksum]
     others = [row for row in proposed if row["rule_checksum"] != rule.checksum]
     return {
         "since": iso(since),
         "checksum": rule.checksum,
-        "this_version": _counts(ours, acted.get(True)),
-        "other_versions": _counts(others, acted.get(False)),
+        "this_version": _counts(ours, acted.get(True)) | _judged(verdicts, True),
+        "other_versions": _counts(others, acted.get(False)) | _judged(verdicts, False),
+        "against": [
+            {
+                "incident": str(row["incident_id"]),
+                "title": row["title"],
+                "verdict": row["verdict"],
+                "note": row["note"],
+                "actor": row["actor"],
+                "at": iso(row["at"]),
+            }
+            for row in tx.all(
+                "against_version", rule=rule.name, checksum=rule.checksum, most=_NAMED
+            )
+        ],
         "differently": [
             {
                 "incident": str(row["incident_id"]),
@@ -123,3 +155,11 @@ def _counts(rows: Sequence[Mapping[str, Any]], acted: Mapping[str, Any] | None) 
         "acted_held": acted["held"] if acted else 0,
         "acted_failed": acted["failed"] if acted else 0,
     }
+
+
+def _judged(verdicts: Sequence[Mapping[str, Any]], this_version: bool) -> dict[str, int]:
+    """How often each verdict was given."""
+    counts = {
+        row["verdict"]: row["reviews"] for row in verdicts if row["this_version"] == this_version
+    }
+    return {each.value: counts.get(each, 0) for each in Verdict}

@@ -8,6 +8,7 @@ from responder.domain.incident import Incident, ResolvedBy, Stage
 from responder.domain.notification import Happening
 from responder.pipeline import climbing
 from responder.pipeline.notify import tell
+from responder.pipeline.review import ask_for_review
 from responder.pipeline.services import Services, record
 from responder.store import Transaction
 from responder.store.incidents import incident_from_row
@@ -65,14 +66,15 @@ def resolve(
     tell(services, tx, resolved, Happening.RESOLVED)
     if resolved.walking or resolved.stage not in FREE:
         return resolved
-    return finish(tx, resolved)
+    return finish(services, tx, resolved)
 
 
-def finish(tx: Transaction, incident: Incident) -> Incident:
-    """The end of a resolved incident for the engine."""
+def finish(services: Services, tx: Transaction, incident: Incident) -> Incident:
+    """The end of a resolved incident for the engine; from now on it may wait for a review."""
     tx.run("drop_timer", id=incident.id, whats=PASSING)
     done = incident_from_row(tx.one("finish_incident", id=incident.id))
-    record(tx, done, "stage", RESPONDER, before=incident.stage, after=done.stage)
+    told = ask_for_review(services, tx, done)
+    record(tx, done, "stage", RESPONDER, before=incident.stage, after=done.stage, **told)
     return done
 
 
@@ -86,5 +88,6 @@ def reopen(
     reopened = incident_from_row(row)
     record(tx, reopened, "status", actor, before=incident.status, after=reopened.status, why=why)
     tx.run("forget_escalation", id=incident.id)
+    tx.run("ask_no_review", id=incident.id)
     tell(services, tx, reopened, Happening.OPENED)
     return reopened

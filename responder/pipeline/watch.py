@@ -24,7 +24,7 @@ def watch(incident: Incident, services: Services) -> Incident:
     with services.store.transaction() as tx:
         incident = lock_incident(tx, incident.id)
         if incident.status == IncidentStatus.RESOLVED:
-            return finish(tx, move(tx, incident, "rest", next=Stage.WATCH))
+            return finish(services, tx, move(tx, incident, "rest", next=Stage.WATCH))
         if incident.again:
             tx.run("drop_timer", id=incident.id, whats=PASSING)
             return move(tx, incident, "start_again")

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import post_load
 
 from responder.domain.decision import Autonomy
+from responder.domain.review import ReviewSettings
 from responder.domain.secret import Secret
 from responder.domain.settings import DeadMan, Receiver, Route, RuleSettings, Source, Target
 from responder.domain.severity import Severity
@@ -29,6 +30,7 @@ from responder.settings.values import (
     read_filled_text,
     read_matcher,
     read_path,
+    read_sample,
     read_secret,
     read_switch,
     read_text,
@@ -84,6 +86,15 @@ class DigestKeys(Keys):
     receivers = Items(Value(read_text), required=True)
 
 
+class ReviewKeys(Keys):
+    sample = Value(read_sample)
+    within = Value(read_duration)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> ReviewSettings:
+        return ReviewSettings(**data)
+
+
 class DeadManKeys(Keys):
     url = Value(read_secret, required=True)
     every = Value(read_duration)
@@ -114,5 +125,6 @@ class FileKeys(Keys):
     windows = WINDOWS
     last_resort = Table(LastResortKeys)
     digest = Table(DigestKeys)
+    review = Table(ReviewKeys)
     dead_man = Table(DeadManKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

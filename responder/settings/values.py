@@ -96,6 +96,13 @@ def read_count(value: object) -> int:
     return value
 
 
+def read_sample(value: object) -> int:
+    """One in so many; 0: none."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("must be a whole number, without quotes; 0 is none")
+    return value
+
+
 def read_waiting(value: object) -> timedelta:
     """How long a sender may wait for the answer; longer would block those that come after it."""
     duration = read_duration(value)

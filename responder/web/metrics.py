@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from responder import __version__
 from responder.pipeline.breaker import BREAKER_LIMIT
+from responder.pipeline.review import reviews_waiting
 from responder.pipeline.services import Services
 from responder.store import StoreAway, Transaction
 from responder.store.jobs import DEAD_AFTER
@@ -61,6 +62,7 @@ class _Database:
                     *_ledger(tx),
                     *_queues(tx, receivers),
                     *_outcomes(tx),
+                    *_reviews(tx),
                     *_receivers(tx, receivers),
                     *_life(tx, sources),
                 ]
@@ -121,6 +123,16 @@ def _outcomes(tx: Transaction) -> Iterator[Metric]:
     yield _gauge("fixes", told, tx.all("fixes_by_outcome"))
     told = "Keys that are not fixed automatically until a person resets their breaker."
     yield _single("breakers_open", told, tx.one("breakers_open", limit=BREAKER_LIMIT)["breakers"])
+
+
+def _reviews(tx: Transaction) -> Iterator[Metric]:
+    """What engineers say of it."""
+    waiting, overdue = reviews_waiting(tx)
+    yield _single("reviews_waiting", "Incidents that wait for an engineer's verdict.", waiting)
+    told = "Those that have waited for longer than the settings say."
+    yield _single("reviews_overdue", told, overdue)
+    told = "What engineers said of incidents in the last 90 days."
+    yield _gauge("review_verdicts", told, tx.all("verdicts"))
 
 
 def _receivers(tx: Transaction, receivers: tuple[str, ...]) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
 from responder.domain.maintenance import Phase, WindowState
 from responder.domain.notification import Happening, NotificationStatus
+from responder.domain.review import Picked, Verdict
 from responder.domain.settings import Expect
 from responder.domain.severity import Severity
 from responder.embedded import LocalPostgres
@@ -45,6 +46,8 @@ LISTS: dict[type[StrEnum], tuple[str, tuple[str, ...]]] = {
         "announced waiting in_force finishing watching finished missed cancelled withdrawn",
         ("maintenance_window.state",),
     ),
+    Verdict: ("useful wrong harmful", ("review.verdict",)),
+    Picked: ("fixed sample", ("review.picked",)),
     Phase: ("before after", ("maintenance_item.phase",)),
     Expect: ("answer no_rows rows", ("maintenance_item.expect",)),
     Autonomy: ("observe propose act", ("promotion.autonomy",)),

@@ -10,11 +10,13 @@ from flask.testing import FlaskClient
 
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.ids import new_id
+from responder.domain.review import Verdict
 from responder.domain.secret import Secret
 from responder.domain.settings import Item
 from responder.pipeline.approval import Subject, approve_first
 from responder.pipeline.maintenance import Window, open_window
 from responder.pipeline.people import note
+from responder.pipeline.review import judge
 from responder.runbook.loader import LoadedRule
 from responder.web import create_app
 from responder.web.tokens import TokenKeys, new_keys
@@ -84,6 +86,7 @@ def busy(house: House) -> House:
     house.settle()
     note(house.services, house.incident().id, ANN, "I am looking.")
     approved(house)
+    judge(house.services, house.incident().id, ANN, Verdict.USEFUL, "it proposed what I did")
     house.post(alert("DatabaseDown"), alert("Nobody"))
     house.settle()
     return house

@@ -22,6 +22,8 @@ QUERIES_OF_A_SCRAPE = (
     "incidents_by_stage",
     "incidents_by_rule",
     "fixes_by_outcome",
+    "reviews_waiting",
+    "verdicts",
     "notifications_by_status",
     "receivers_by_state",
     "sources_last_seen",

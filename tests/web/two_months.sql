@@ -19,6 +19,9 @@ INSERT INTO fix (id, incident_id, key, rule, rule_checksum, option, target, para
                  actor, severity, status, attempt, verification, verified_at, started_at, ended_at)
 SELECT id, id, n::text, 'r' || n % 500, '', 'o', 't', '{}', 'responder', '', 'P2', 'committed', 1, 'held', at, at, at
 FROM n WHERE n % 4 = 0;
+INSERT INTO review (incident_id, picked, waiting, due_at, verdict, actor, at, rule, rule_checksum)
+SELECT id, 'fixed', n <= 1600, at, CASE WHEN n % 100 = 0 THEN 'useful' END, 'ann', at, 'r' || n % 5, ''
+FROM n WHERE n % 4 = 0 AND (n <= 1600 OR n % 100 = 0);
 INSERT INTO notification (id, incident_id, key, receiver, happening, page, status, document,
                           created_at, due_at, attempts, sent_at)
 SELECT id, id, n::text, 'r' || n % 2, 'opened', n % 2 = 0, CASE n % 1000 WHEN 0 THEN 'dead' ELSE 'sent' END, '{}',

@@ -17,6 +17,7 @@ _PARTS = {
     "ended": ("P3 that began and ended", "begun and ended at P3"),
     "taken": ("Taken more than a day ago", "taken more than a day ago"),
     "fixed": ("Fixed by the responder", "fixed by the responder"),
+    "reviews": ("Waiting for a verdict", "waiting for a verdict"),
     "maintenance": ("Maintenance", "maintenance ahead"),
     "dead": ("Messages that nobody got", "undelivered"),
     "quarantined": ("Webhooks that were not understood", "not understood"),
@@ -84,6 +85,14 @@ def _fix(item: Mapping[str, Any]) -> str:
     return f"{title} ({about}): {'; '.join(filter(None, said))}"
 
 
+def _review(item: Mapping[str, Any]) -> str:
+    severity, title = line(item.get("severity"), 10), line(item.get("title"), MAX_NAME)
+    about = [line(item.get("target"), 60), when(item.get("resolved_at"))]
+    late = "overdue: " if item.get("overdue") is True else ""
+    fixed = ": something was fixed" if item.get("picked") == "fixed" else ": one of the sample"
+    return f"{late}[{severity or 'P?'}] {title} ({', '.join(filter(None, about))}){fixed}"
+
+
 def _window(item: Mapping[str, Any]) -> str:
     name, reason = line(item.get("name"), MAX_NAME), line(item.get("reason"), MAX_NAME)
     times = " to ".join(filter(None, (when(item.get("starts_at")), when(item.get("ends_at")))))
@@ -97,5 +106,6 @@ _LINES = {
     "p3": _incident,
     "taken": _incident,
     "fixed": _fix,
+    "reviews": _review,
     "maintenance": _window,
 }

@@ -9,6 +9,7 @@ from responder.domain.decision import Action, Reason
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
 from responder.domain.notification import Happening, NotificationStatus
+from responder.domain.review import Picked, Verdict
 from responder.domain.severity import Severity
 from responder.web.api.schemas import (
     Answer,
@@ -215,6 +216,27 @@ class Note(Answer):
     text = string()
 
 
+class Review(Answer):
+    """An engineer's verdict on what the responder did, or that one is waited for."""
+
+    waiting = fields.Boolean(required=True)
+    picked = string(
+        of=Picked, null=True, told="Why it is asked for; null: said without being asked."
+    )
+    due_at = moment(null=True)
+    verdict = string(of=Verdict, null=True)
+    note = string()
+    actor = string(null=True)
+    at = moment(null=True)
+    own = fields.Boolean(
+        required=True, metadata={"description": "By somebody who ran a fix of it themselves."}
+    )
+    took_back = fields.Boolean(
+        required=True,
+        metadata={"description": "It was harmful, and the rule's version proposes again."},
+    )
+
+
 class Notification(Answer):
     """One message to one receiver."""
 
@@ -255,6 +277,7 @@ class IncidentDocument(Answer):
     escalation = fields.Nested(Escalation, required=True)
     maintenance = fields.Nested(AroundMaintenance, required=True, allow_none=True)
     notes = many(Note)
+    review = fields.Nested(Review, required=True, allow_none=True)
     notifications = many(Notification)
     links = fields.Nested(Links, required=True)
 

@@ -7,10 +7,12 @@ from flask import Response, g, jsonify
 from marshmallow import Schema, fields, validate
 
 from responder.domain.incident import IncidentStatus
+from responder.domain.review import Standing, Verdict
 from responder.domain.severity import Severity
 from responder.pipeline.breaker import NotOpen, reset
 from responder.pipeline.document import document, summary
 from responder.pipeline.people import LONGEST_NOTE, acknowledge, close, note
+from responder.pipeline.review import judge
 from responder.store.incidents import incident_from_row
 from responder.web.api import lists
 from responder.web.api.endpoints import Endpoints, services
@@ -26,6 +28,10 @@ class Filters(lists.Page):
     severity = fields.String(validate=validate.OneOf([str(each) for each in Severity]))
     rule = fields.String(validate=STORABLE)
     q = fields.String(validate=STORABLE, metadata={"description": "A part of the title."})
+    review = fields.String(
+        validate=validate.OneOf([str(each) for each in Standing]),
+        metadata={"description": "Those that wait for a verdict, or have waited too long."},
+    )
 
 
 class ResetRequest(Schema):
@@ -36,12 +42,21 @@ class NoteRequest(Schema):
     text = fields.String(required=True, validate=validate.Length(1, LONGEST_NOTE))
 
 
+class ReviewRequest(Schema):
+    verdict = fields.String(required=True, validate=validate.OneOf([str(each) for each in Verdict]))
+    note = fields.String(load_default="", validate=validate.Length(0, LONGEST_NOTE))
+
+
 @endpoints.get("/incidents", role="viewer", query=Filters, answers={200: listed(Incident)})
 def incidents(asked: dict[str, Any]) -> Response:
     """The newest incidents that meet the filters."""
     filters = {name: asked.get(name) for name in ("status", "severity", "rule", "q")}
     with services().store.transaction() as tx:
-        rows = tx.all("incidents", **filters, **lists.before(asked))
+        rows = (
+            tx.all("incidents_to_review", review=asked["review"], **filters, **lists.before(asked))
+            if "review" in asked
+            else tx.all("incidents", **filters, **lists.before(asked))
+        )
     items = [summary(incident_from_row(row)) for row in rows]
     return lists.listed(items, rows, asked, "opened_at")
 
@@ -110,6 +125,23 @@ def resolve_incident(incident_id: UUID) -> Response:
 def note_incident(said: dict[str, Any], incident_id: UUID) -> Response:
     """What the others should know; receivers that follow the incident are told."""
     note(services(), incident_id, g.caller.actor, said["text"])
+    return incident(incident_id)
+
+
+@endpoints.post(
+    "/incidents/<uuid:incident_id>/review",
+    role="operator",
+    body=ReviewRequest,
+    answers={200: IncidentDocument},
+    problems=["not_found"],
+)
+def review_incident(said: dict[str, Any], incident_id: UUID) -> Response:
+    """Your verdict on what the responder did; nobody is told, and you may change it.
+
+    `harmful` takes back the promotion of each version of the rule that fixed something here by
+    itself; `review.took_back` says so.
+    """
+    judge(services(), incident_id, g.caller.actor, Verdict(said["verdict"]), said["note"])
     return incident(incident_id)
 
 

@@ -4,6 +4,7 @@ from flask import Response, jsonify
 from marshmallow import fields
 
 from responder.domain.decision import Autonomy
+from responder.domain.review import Verdict
 from responder.domain.severity import Severity
 from responder.pipeline.explain import describe_rule
 from responder.pipeline.promotion import Did, agreement
@@ -54,6 +55,9 @@ class AgreementCounts(Answer):
     acted = integer(told="Fixes that it made by itself.")
     acted_held = integer()
     acted_failed = integer()
+    useful = integer(told="Engineers' verdicts on it.")
+    wrong = integer()
+    harmful = integer()
 
 
 class Difference(Answer):
@@ -67,6 +71,17 @@ class Difference(Answer):
     what = string(of=Did)
 
 
+class Against(Answer):
+    """A verdict against this version: while one says `harmful`, promoting it needs a reason."""
+
+    incident = fields.UUID(required=True)
+    title = string()
+    verdict = string(of=Verdict)
+    note = string()
+    actor = string()
+    at = moment()
+
+
 class Agreement(Answer):
     """What it would have done by itself, and what people did then."""
 
@@ -74,6 +89,7 @@ class Agreement(Answer):
     checksum = string()
     this_version = fields.Nested(AgreementCounts, required=True)
     other_versions = fields.Nested(AgreementCounts, required=True)
+    against = fields.List(fields.Nested(Against), required=True)
     differently = fields.List(fields.Nested(Difference), required=True)
 
 
