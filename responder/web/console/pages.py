@@ -4,6 +4,7 @@ A view returns what `show` renders, or, after it changed something, `back_to` a 
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -27,13 +28,14 @@ from responder.domain.actor import may
 from responder.domain.secret import SecretMissing
 from responder.pipeline.services import Services
 from responder.store import StoreAway
+from responder.web.console.words import FILTERS, here
 from responder.web.problems import RETRY_AFTER, Problem
 from responder.web.sessions import current
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: The pages of the top line: view and name.
-NAV = (("now", "Now"),)
+#: The pages that are always at hand: view, name, and the key after `g`.
+NAV = (("now", "Now", "n"),)
 #: The page's own files and this process, nothing else.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
@@ -46,6 +48,8 @@ class Pages(Blueprint):
 
     def __init__(self) -> None:
         super().__init__("console", __name__, url_prefix="/console")
+        for name, said in FILTERS.items():
+            self.add_app_template_filter(said, name)
         self.before_request(_refuse_foreign)
         self.after_request(_harden)
         for kind, handler in _ERRORS.items():
@@ -73,9 +77,20 @@ def services() -> Services:
     return found
 
 
-def show(template: str, status: int = 200, **more: Any) -> Response:
-    """A page; a browser that has it already is told so."""
+def show(
+    template: str,
+    status: int = 200,
+    now: datetime | None = None,
+    section: str | None = None,
+    **more: Any,
+) -> Response:
+    """A page; a browser that has it already is told so.
+
+    now: our database's clock, by which times are told in words; section: the page of NAV that this
+    one is a part of.
+    """
     session = g.get("session")
+    g.now = now or datetime.now(UTC)
     caller = session and session.caller
     response = make_response(
         render_template(
@@ -84,6 +99,8 @@ def show(template: str, status: int = 200, **more: Any) -> Response:
             caller=caller,
             csrf=session and session.csrf,
             may=lambda role: caller is not None and may(caller.role, role),
+            here=here,
+            section=f"console.{section}" if section else request.endpoint,
             **more,
         ),
         status,
