@@ -76,19 +76,20 @@ def template(cluster: LocalPostgres) -> str:
 @pytest.fixture
 def database(cluster: LocalPostgres, template: str) -> Iterator[str]:
     """The URL of a fresh database with our schema."""
-    with _fresh_database(cluster, template) as url:
+    with fresh_database(cluster, template) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database(cluster: LocalPostgres) -> Iterator[str]:
     """The URL of a fresh database with nothing in it."""
-    with _fresh_database(cluster, "template1") as url:
+    with fresh_database(cluster, "template1") as url:
         yield url
 
 
 @contextmanager
-def _fresh_database(cluster: LocalPostgres, template: str) -> Iterator[str]:
+def fresh_database(cluster: LocalPostgres, template: str) -> Iterator[str]:
+    """The URL of a clone, however long it is to stand."""
     name = f"test_{next(_numbers)}"
     _administer(cluster, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
     yield cluster.url(name)

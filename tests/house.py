@@ -6,7 +6,7 @@ Jobs are taken from the real queue and run here, one after the other, so that a 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -241,13 +241,18 @@ def alert(
 
 @pytest.fixture
 def make_house(
-    database: str, shop: Shop, rules: Mapping[str, LoadedRule], monkeypatch: pytest.MonkeyPatch
+    database: str, shop: Shop, rules: Mapping[str, LoadedRule]
 ) -> Iterator[Callable[..., House]]:
     """A responder over other rules, or with other settings."""
-    monkeypatch.setenv("TEST_TOKEN", BEARER)
-    monkeypatch.setenv("TEST_READING", shop.url("responder_reading"))
-    monkeypatch.setenv("TEST_WRITING", shop.url("responder_writing"))
-    monkeypatch.setenv("TEST_DIRECT", shop.url("responder_direct"))
+    with building(database, shop, rules) as make:
+        yield make
+
+
+@contextmanager
+def building(
+    database: str, shop: Shop, rules: Mapping[str, LoadedRule]
+) -> Iterator[Callable[..., House]]:
+    """What makes houses over these databases, however long they are to stand."""
     opened: list[Services] = []
 
     def make(loaded: Sequence[LoadedRule] = tuple(rules.values()), **changes: Any) -> House:
@@ -265,10 +270,15 @@ def make_house(
         opened.append(services)
         return House(services, shop, pager, hook)
 
-    yield make
-    for services in opened:
-        services.slots.close()
-        services.store.close()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TEST_TOKEN", BEARER)
+        environment.setenv("TEST_READING", shop.url("responder_reading"))
+        environment.setenv("TEST_WRITING", shop.url("responder_writing"))
+        environment.setenv("TEST_DIRECT", shop.url("responder_direct"))
+        yield make
+        for services in opened:
+            services.slots.close()
+            services.store.close()
 
 
 @pytest.fixture

@@ -196,7 +196,14 @@ def shop_template(cluster: LocalPostgres) -> str:
 @pytest.fixture
 def shop(cluster: LocalPostgres, shop_template: str) -> Iterator[Shop]:
     """A fresh shop on an ordinary day."""
-    with _clone(cluster, shop_template) as shop:
+    with fresh_shop(cluster, shop_template) as shop:
+        yield shop
+
+
+@contextmanager
+def fresh_shop(cluster: LocalPostgres, template: str) -> Iterator[Shop]:
+    """A shop of today, however long it is to stand."""
+    with _clone(cluster, template) as shop:
         # Other tests have filled the statistics; full, they forget what ran once.
         shop.run("SELECT extensions.pg_stat_statements_reset()")
         shop.run(_TODAY)

@@ -35,7 +35,7 @@ from responder.pipeline.people import acknowledge, close
 from responder.store import Store
 from responder.store.slots import Slots
 from responder.worker import sweep
-from tests.conftest import _fresh_database
+from tests.conftest import fresh_database
 from tests.faults.worlds import STATEMENTS, TARGET
 from tests.house import House, alert
 from tests.small_rules import small_rule
@@ -286,7 +286,7 @@ def moved_in(
     def move_in() -> Iterator[House]:
         house.shop.run("DELETE FROM thing")
         house.shop.run("INSERT INTO thing (id) VALUES (1), (3)")
-        with _fresh_database(cluster, template) as url:
+        with fresh_database(cluster, template) as url:
             store, slots = Store(url, 4, "test"), Slots(url)
             store.open()
             new = replace(house, services=replace(house.services, store=store, slots=slots))

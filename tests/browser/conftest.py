@@ -1,0 +1,144 @@
+"""One browser and one house a module: Debian's chromium, and our application behind a real server.
+
+A test's page fails it when the browser saw an error: of a script, of the policy, of a resource.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.serving import make_server
+
+from responder.domain.ids import new_id
+from responder.domain.secret import Secret
+from responder.embedded import LocalPostgres
+from responder.runbook.loader import LoadedRule
+from responder.web import create_app
+from responder.web.tokens import TokenKeys, new_keys
+from tests.browser.worlds import build, fill
+from tests.conftest import fresh_database
+from tests.house import House, building
+from tests.shop import fresh_shop
+
+CHROMIUM = shutil.which("chromium") or ""
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+#: Milliseconds; it ends as soon as the thing happens.
+PATIENCE = 15_000
+
+
+@dataclass
+class Console:
+    """A house, the address of its console, and tokens by role."""
+
+    house: House
+    url: str
+    tokens: Mapping[str, str]
+    browser: Browser
+    views: list[str]
+    pages: list[Page] = field(default_factory=list)
+
+    @contextmanager
+    def page(self, **options: Any) -> Iterator[Page]:
+        """A browser's window of its own; what goes wrong in it fails the test."""
+        wrong: list[str] = []
+        context = self.browser.new_context(base_url=self.url, **options)
+        context.set_default_timeout(PATIENCE)
+        context.add_init_script(
+            "addEventListener('securitypolicyviolation',"
+            " (each) => console.error('policy: ' + each.violatedDirective + each.blockedURI))"
+        )
+        page = context.new_page()
+        page.on("dialog", lambda each: wrong.append(f"dialog: {each.message}") or each.dismiss())
+        page.on("pageerror", lambda each: wrong.append(f"error: {each}"))
+        page.on("console", lambda each: each.type == "error" and wrong.append(each.text))
+        try:
+            yield page
+        finally:
+            context.close()
+        assert not wrong, wrong
+
+    def log_in(self, page: Page, role: str = "operator", to: str = "/console/") -> None:
+        """By the door, with a token."""
+        page.goto(f"/console/login?next={to}")
+        page.get_by_label("Your token").fill(self.tokens[role])
+        page.get_by_label("Your token").press("Enter")
+        page.wait_for_url(f"**{to}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("there is no chromium to look at the console with")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def make_console(
+    browser: Browser,
+    cluster: LocalPostgres,
+    template: str,
+    shop_template: str,
+    rules: Mapping[str, LoadedRule],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[], Console]]:
+    keys = tmp_path_factory.mktemp("keys") / "keys.json"
+    keys.write_text(new_keys(new_id()))
+    with (
+        fresh_database(cluster, template) as database,
+        fresh_shop(cluster, shop_template) as shop,
+        building(database, shop, rules) as make,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        environment.setenv("TEST_AWAY", "postgresql://nobody@127.0.0.1:1/shop?connect_timeout=1")
+        house = build(make, rules, token_keys=Secret((f"file:{keys}",)))
+        app = create_app(house.services)
+        views = [
+            rule.rule
+            for rule in app.url_map.iter_rules()
+            if rule.endpoint.startswith("console.") and "GET" in (rule.methods or ())
+        ]
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield lambda: Console(house, url, _tokens(keys), browser, views)
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def console(make_console: Callable[[], Console]) -> Console:
+    """A house with a bad day behind it."""
+    made = make_console()
+    fill(made.house)
+    return made
+
+
+@pytest.fixture(scope="module")
+def quiet(make_console: Callable[[], Console]) -> Console:
+    """A house in which nothing has happened yet."""
+    return make_console()
+
+
+def _tokens(keys: Path) -> Mapping[str, str]:
+    signing = TokenKeys(Secret((f"file:{keys}",)))
+    names = {"viewer": "vera", "operator": "ann", "admin": "olga"}
+    now = datetime.now(UTC)
+    return {
+        role: signing.issue(name, role, now, timedelta(hours=1), new_id())
+        for role, name in names.items()
+    }

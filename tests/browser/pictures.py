@@ -1,0 +1,41 @@
+"""Pictures of every page, at three widths, light and dark; by hand: pytest tests/browser/pictures.py
+
+They are written to the folder that PICTURES names, else to docs/pictures.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Console
+
+FOLDER = Path(os.environ.get("PICTURES", Path(__file__).parents[2] / "docs/pictures"))
+WIDTHS = (375, 900, 1440)
+SCHEMES = ("light", "dark")
+
+
+def pages(console: Console) -> dict[str, str]:
+    """Addresses by the name of the picture."""
+    found = {view.removeprefix("/console/"): view for view in console.views if "<" not in view}
+    fixed = {"now" if not name else name: view for name, view in found.items()}
+    for incident in console.house.incidents():
+        fixed[f"incident-{incident.rule or 'no_rule'}"] = f"/console/incidents/{incident.id}"
+    return fixed
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_take_pictures(console: Console, width: int, scheme: str) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    size = {"width": width, "height": 900 if width > 500 else 812}
+    with console.page(viewport=size, color_scheme=scheme, device_scale_factor=1) as page:
+        console.log_in(page)
+        for name, path in pages(console).items():
+            take(page, path, FOLDER / f"{name}-{width}-{scheme}.png")
+
+
+def take(page: Page, path: str, file: Path) -> None:
+    page.goto(path)
+    page.screenshot(path=file, full_page=True)
