@@ -6,7 +6,7 @@ VALUES (%(id)s, %(incident_id)s, %(now)s, %(actor)s, %(body)s);
 
 -- name: incident_notes
 -- What people wrote about an incident, in order.
-SELECT at, actor, body FROM note WHERE incident_id = %(id)s ORDER BY at, id;
+SELECT id, at, actor, body FROM note WHERE incident_id = %(id)s ORDER BY at, id;
 
 -- name: lock_request
 -- Requests of one caller under one key go one after the other.

@@ -1,6 +1,6 @@
-"""Pictures of every page, at three widths, light and dark; by hand: pytest tests/browser/pictures.py
+"""Pictures of every page, by hand: pytest tests/browser/pictures.py
 
-They are written to the folder that PICTURES names, else to docs/pictures.
+Three widths, light and dark, into the folder that PICTURES names, else docs/pictures.
 """
 
 import os
@@ -19,7 +19,7 @@ SCHEMES = ("light", "dark")
 def pages(console: Console) -> dict[str, str]:
     """Addresses by the name of the picture."""
     found = {view.removeprefix("/console/"): view for view in console.views if "<" not in view}
-    fixed = {"now" if not name else name: view for name, view in found.items()}
+    fixed = {name or "now": view for name, view in found.items()}
     for incident in console.house.incidents():
         fixed[f"incident-{incident.rule or 'no_rule'}"] = f"/console/incidents/{incident.id}"
     return fixed

@@ -19,7 +19,7 @@ from tests.house import House, Recorder, alert
 ANN = Actor(ActorKind.PERSON, "ann")
 MINUTE = timedelta(minutes=1)
 #: The world begins so long ago by our database's clock, and has come to the present at the end.
-LENGTH = timedelta(hours=6)
+LENGTH = 267 * MINUTE
 SCENES = {
     "failed": """
         INSERT INTO shopify_sync_queue
@@ -33,13 +33,14 @@ SCENES = {
         """,
     "breaker": """
         INSERT INTO system_logs (level, message, context, created_at)
-        SELECT level, message, jsonb_build_object('function', 'catalog-sync-justtcg', 'api', 'justtcg'),
-            now() - ago
+        SELECT level, message,
+            jsonb_build_object('function', 'catalog-sync-justtcg', 'api', 'justtcg'),
+            now() - interval '1 second' * ago
         FROM (VALUES
-            ('error', 'justtcg did not answer within 10 s: timeout', interval '21 minutes'),
-            ('warn', 'Circuit breaker opened after 5 failures in a row: justtcg', interval '20 minutes'),
-            ('error', 'justtcg did not answer within 10 s: timeout', interval '40 seconds'),
-            ('error', 'Circuit breaker is open: justtcg did not answer within 10 s', interval '4 seconds')
+            ('error', 'justtcg did not answer within 10 s: timeout', 1260),
+            ('warn', 'Circuit breaker opened after 5 failures in a row: justtcg', 1200),
+            ('error', 'justtcg did not answer within 10 s: timeout', 40),
+            ('error', 'Circuit breaker is open: justtcg did not answer within 10 s', 4)
         ) lines (level, message, ago)
         """,
     "hired": """
@@ -108,14 +109,13 @@ def build(make: Callable[..., House], rules: Mapping[str, LoadedRule], **more: A
 def fill(house: House) -> None:
     """What happened in the last hours, in its order."""
     house.services.store.offset = -LENGTH
-    office = Window("Release 2.14 of the shop", (), duration=timedelta(hours=1), page=True)
-    open_window(house.services, replace(office, after=[Item("Are all queues empty?")]), ANN)
-
     house.shop.run(SCENES["failed"])
     house.post(told("ShopifyQueueStuck", "The Shopify queue makes no progress", severity="warning"))
     house.settle()  # repaired by itself
     house.later(2 * MINUTE)
     house.settle()
+    release = Window("Release 2.14 of the shop", (), duration=timedelta(hours=1), page=True)
+    open_window(house.services, replace(release, after=[Item("Are all queues empty?")]), ANN)
     house.post(told("DiskFillsUp", "The disk of shop-db-2 is full in four hours", severity="info"))
     house.settle()
     house.later(90 * MINUTE)
@@ -126,15 +126,11 @@ def fill(house: House) -> None:
     house.settle()
     house.later(83 * MINUTE)
     house.shop.run(SCENES["hired"])
-    house.post(
-        told("UserCannotLogIn", "A colleague sees nothing", email="grading-41@example.com")
-    )
+    house.post(told("UserCannotLogIn", "A colleague sees nothing", email="grading-41@example.com"))
     house.settle()
     house.later(70 * MINUTE)
     house.shop.run(SCENES["failed"])
-    house.post(
-        told("ShopifySyncFailed", "Changed prices do not reach the shop", severity="error")
-    )
+    house.post(told("ShopifySyncFailed", "Changed prices do not reach the shop", severity="error"))
     house.settle()
     sync = house.incidents()[-1]
     house.later(5 * MINUTE)

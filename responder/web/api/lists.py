@@ -43,9 +43,14 @@ def listed(
     items: Sequence[Any], rows: Sequence[Mapping[str, Any]], asked: Mapping[str, Any], time: str
 ) -> Response:
     """A page of a list; `time` is the column that orders its rows."""
+    return jsonify({"items": items[: asked["limit"]], "next": after(rows, asked, time)})
+
+
+def after(rows: Sequence[Mapping[str, Any]], asked: Mapping[str, Any], time: str) -> str | None:
+    """The cursor of the page that follows, None when this is the last one."""
     limit = asked["limit"]
     last = rows[limit - 1] if len(rows) > limit else None
-    return jsonify({"items": items[:limit], "next": last and _cursor(last[time], last["id"])})
+    return last and _cursor(last[time], last["id"])
 
 
 def whole(items: Sequence[Any]) -> Response:

@@ -21,13 +21,15 @@ from flask import (
     request,
     url_for,
 )
-from marshmallow import ValidationError
+from marshmallow import EXCLUDE, Schema, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from responder.domain.actor import may
 from responder.domain.secret import SecretMissing
+from responder.pipeline import switch
 from responder.pipeline.services import Services
 from responder.store import StoreAway
+from responder.web.api.schemas import why
 from responder.web.console.words import FILTERS, here
 from responder.web.problems import RETRY_AFTER, Problem
 from responder.web.sessions import current
@@ -109,6 +111,18 @@ def show(
         response.add_etag()
         response.make_conditional(request)
     return response
+
+
+def reason() -> str:
+    """Why somebody does what they do, as they wrote it in the form. ValidationError."""
+    said: str = ReasonForm(unknown=EXCLUDE).load(request.form)["reason"]
+    if said == switch.RESERVED:
+        raise ValidationError({"reason": ["say why in other words"]})
+    return said
+
+
+class ReasonForm(Schema):
+    reason = why()
 
 
 def back_to(view: str, **parts: Any) -> Response:

@@ -1,4 +1,4 @@
-"""Audit events as sentences, for people; every event has one, also of a kind that is not known here."""
+"""Audit events as sentences, for people; one of a kind that is not known here is told plainly."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Told:
-    """One event: what happened, who did it, when; `more` is what else it says, `tone` its colour."""
+    """One event: what happened, by whom, when; `more`: what else it says, `tone`: its colour."""
 
     at: datetime
     sentence: str
@@ -58,7 +58,9 @@ def _stage(event: Row, details: Row) -> tuple[str, str]:
         bad = [name for name, status in answers.items() if status != "ok"]
         asked = "1 question" if len(answers) == 1 else f"{len(answers)} questions"
         lacking = f", without an answer: {listed(bad)}" if bad else ""
-        found = f"found: {listed([_plain(each) for each in findings])}" if findings else "nothing found"
+        found = (
+            f"found: {listed([_plain(each) for each in findings])}" if findings else "nothing found"
+        )
         return f"Asked {asked}{lacking}; {found}.", "busy"
     words = {
         "diagnose": "Diagnoses.",
