@@ -97,5 +97,5 @@ def _told(row: Mapping[str, Any], tx: Transaction) -> dict[str, Any]:
 
 def _silent(services: Services, tx: Transaction) -> list[Mapping[str, Any]]:
     """Sources that were not heard of for a long time, or never."""
-    rows = tx.all("sources_last_seen", sources=sorted(services.settings.sources))
+    rows = tx.all("sources_last_seen", sources=tuple(services.settings.sources))
     return [row for row in rows if row["last_seen"] is None or row["last_seen"] < tx.now - SILENT]
