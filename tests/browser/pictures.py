@@ -38,4 +38,9 @@ def test_take_pictures(console: Console, width: int, scheme: str) -> None:
 
 def take(page: Page, path: str, file: Path) -> None:
     page.goto(path)
-    page.screenshot(path=file, full_page=True)
+    size = page.viewport_size
+    assert size is not None
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": height})  # what sticks reaches down
+    page.screenshot(path=file)
+    page.set_viewport_size(size)

@@ -25,7 +25,7 @@ def told(event: Row, notes: Mapping[str, str] | None = None) -> Told:
     details = event["details"]
     sentence, tone = tell(event, details)
     more = (notes or {}).get(details.get("note", ""), "") or str(details.get("why") or "")
-    if more and more in sentence:
+    if more.lower() in sentence.lower():
         more = ""
     return Told(event["at"], sentence, who(event), more, tone)
 

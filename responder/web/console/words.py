@@ -11,6 +11,10 @@ from flask import g, request
 
 Row = Mapping[str, Any]
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+#: Columns that name a row.
+_NAMES = ("id",)
+#: Characters; an id and a time are shorter.
+_SHORT = 40
 #: So long a time is said in two units, and in days alone from then on.
 _TWO_UNITS = 7 * 86400
 
@@ -52,12 +56,25 @@ def columns(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
+def changed_first(pairs: Sequence[tuple[Row | None, Row | None]]) -> list[str]:
+    """The names of the columns of rows before and after: the id, what changed, the rest."""
+    names = columns([row for pair in pairs for row in pair if row is not None])
+    changed = {
+        name
+        for was, now in pairs
+        if was is not None and now is not None
+        for name in names
+        if was.get(name) != now.get(name)
+    }
+    return sorted(names, key=lambda name: (name not in _NAMES, name not in changed))
+
+
 def pairs(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[Row | None, Row | None]]:
     """Each row before with itself after, None for one that came or went.
 
     Rows with ids meet by id, others by their place.
     """
-    key = next((name for name in ("id", "item_id", "queue_id") if _identifies(name, before)), None)
+    key = next((name for name in _NAMES if _identifies(name, before)), None)
     if key is None or not _identifies(key, after):
         return list(zip_longest(before, after))
     was, now = ({row[key]: row for row in rows} for rows in (before, after))
@@ -67,6 +84,13 @@ def pairs(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[Row | None,
 def compact(value: Any) -> str:
     """A structure as JSON on one line."""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def shape(value: Any) -> str:
+    """How a cell holds a value: a number, short text that is not broken, or long text that is."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number"
+    return "short" if len(value if isinstance(value, str) else compact(value)) <= _SHORT else "long"
 
 
 def web(url: Any) -> bool:
@@ -89,7 +113,18 @@ def here(**changes: str | None) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (moment, exactly, relative, duration, columns, pairs, compact, web)
+    for each in (
+        moment,
+        exactly,
+        relative,
+        duration,
+        columns,
+        changed_first,
+        pairs,
+        compact,
+        shape,
+        web,
+    )
 }
 
 
