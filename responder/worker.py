@@ -18,6 +18,7 @@ from responder.pipeline.checks import run_checks
 from responder.pipeline.digest import tell_digest
 from responder.pipeline.enrich import enrich
 from responder.pipeline.pages import Watch, deliver_messages, watches
+from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
 from responder.pipeline.triage import give_up_triage, triage
 from responder.store import OPTIONS, StoreAway, Transaction
@@ -28,6 +29,7 @@ _HEARTBEAT = 2.0
 _SWEEP_EVERY = 2.0
 _ANSWER_EVERY = 2.0
 _CHECK_EVERY = 2.0
+_RETAIN_EVERY = 60.0
 #: Deliveries and incidents without a live job are found again after this time.
 #: No honest walk takes so long; whoever still holds such a job is stuck, and is fenced off.
 _LONGEST = timedelta(minutes=5)
@@ -60,6 +62,7 @@ def run(services: Services, slots: int = 8) -> None:
         Watch(services, answer_items, every=_ANSWER_EVERY),
         Watch(services, sweep, tidy, every=_SWEEP_EVERY),
         Watch(services, run_checks, tell_digest, every=_CHECK_EVERY),
+        Watch(services, retain, every=_RETAIN_EVERY),
     ]
     for watch in running:
         watch.start()

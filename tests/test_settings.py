@@ -18,6 +18,7 @@ from responder.domain.settings import (
     DeadMan,
     Fields,
     Receiver,
+    Retention,
     Route,
     RuleSettings,
     Settings,
@@ -159,6 +160,10 @@ receivers = ["mail"]
 [dead_man]
 url = "env:DEAD_MAN_URL"
 every = "30s"
+
+[retention]
+deliveries = "14d"
+audit = "400d"
 
 [rules.shopify_queue_stuck]
 autonomy = "observe"
@@ -317,6 +322,7 @@ def test_a_file_with_every_key_becomes_settings() -> None:
         last_resort=("mail", "on_call"),
         digest=("mail",),
         dead_man=DeadMan(Secret(("env:DEAD_MAN_URL",)), timedelta(seconds=30)),
+        retention=Retention(timedelta(days=14), timedelta(days=400)),
     )
 
 

@@ -508,6 +508,9 @@ MISTAKES = [
         '[dead_man]\nurl = "env:A"\nevry = "1m"',
         "dead_man.evry: unknown key; did you mean every?",
     ),
+    ('[retention]\ndeliveries = "6d"', "retention.deliveries: must be 7d or longer"),
+    ('[retention]\naudit = "4w"', "retention.audit: must be 30d or longer"),
+    ("[retention]\naudit = 400", f"retention.audit: {DURATION}"),
     ('[rules.r]\nautonomy = "P1"', f"rules.r.autonomy: {AUTONOMY}"),
     ('[rules.r]\nautonmy = "act"', "rules.r.autonmy: unknown key; did you mean autonomy?"),
     # Not TOML at all.

@@ -8,10 +8,12 @@ from responder.cli.demo import demo, up
 from responder.cli.digest import digest
 from responder.cli.doctor import doctor
 from responder.cli.fixes import fixes
+from responder.cli.hold import hold
 from responder.cli.incidents import incidents
 from responder.cli.maintenance import maintenance
 from responder.cli.notifications import notifications
 from responder.cli.processes import migrate, serve, work
+from responder.cli.retention import retention
 from responder.cli.roles import roles
 from responder.cli.rules import explain, rules
 from responder.cli.setup import check
@@ -41,6 +43,8 @@ for command in (
     fixes,
     maintenance,
     digest,
+    retention,
+    hold,
     token,
 ):
     main.add_command(command)

@@ -222,6 +222,14 @@ class DeadMan:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How long what is over is kept. audit: also alerts and incidents; None: for ever."""
+
+    deliveries: timedelta = timedelta(days=30)
+    audit: timedelta | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole of responder.toml.
 
@@ -253,3 +261,4 @@ class Settings:
     digest: Sequence[str] | None = None
     review: ReviewSettings = field(default_factory=ReviewSettings)
     dead_man: DeadMan | None = None
+    retention: Retention = Retention()

@@ -10,7 +10,15 @@ from marshmallow import post_load
 from responder.domain.decision import Autonomy
 from responder.domain.review import ReviewSettings
 from responder.domain.secret import Secret
-from responder.domain.settings import DeadMan, Receiver, Route, RuleSettings, Source, Target
+from responder.domain.settings import (
+    DeadMan,
+    Receiver,
+    Retention,
+    Route,
+    RuleSettings,
+    Source,
+    Target,
+)
 from responder.domain.severity import Severity
 from responder.settings.fields import FILLED, ByType, Items, Keys, Named, Table, Value
 from responder.settings.levels import (
@@ -24,8 +32,10 @@ from responder.settings.receivers import RECEIVERS
 from responder.settings.sources import SOURCES
 from responder.settings.values import (
     one_of,
+    read_audit_kept,
     read_base_url,
     read_bytes,
+    read_deliveries_kept,
     read_duration,
     read_filled_text,
     read_matcher,
@@ -104,6 +114,15 @@ class DeadManKeys(Keys):
         return DeadMan(**data)
 
 
+class RetentionKeys(Keys):
+    deliveries = Value(read_deliveries_kept)
+    audit = Value(read_audit_kept)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Retention:
+        return Retention(**data)
+
+
 class FileKeys(Keys):
     database = Value(read_secret, load_default=Secret(("env:DATABASE_URL",)))
     token_keys = Value(read_secret, load_default=Secret(("file:responder-keys.json",)))
@@ -127,4 +146,5 @@ class FileKeys(Keys):
     digest = Table(DigestKeys)
     review = Table(ReviewKeys)
     dead_man = Table(DeadManKeys)
+    retention = Table(RetentionKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

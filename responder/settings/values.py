@@ -58,6 +58,23 @@ def read_duration(value: object) -> timedelta:
     return duration
 
 
+def read_deliveries_kept(value: object) -> timedelta:
+    """A sender's own ids are remembered for so long."""
+    return _at_least(7, value)
+
+
+def read_audit_kept(value: object) -> timedelta:
+    """Our database drops nothing younger, whoever asks."""
+    return _at_least(30, value)
+
+
+def _at_least(days: int, value: object) -> timedelta:
+    duration = read_duration(value)
+    if duration < timedelta(days=days):
+        raise ValueError(f"must be {days}d or longer")
+    return duration
+
+
 def read_matcher(value: object) -> Matcher:
     return parse_matcher(read_text(value))
 

@@ -179,13 +179,16 @@ class Store:
         self._pool.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Commits at the end, rolls back on any exception; StoreAway when the database is away."""
+    def transaction(self, longest: float = DEADLINE) -> Iterator[Transaction]:
+        """Commits at the end, rolls back on any exception; StoreAway when the database is away.
+
+        longest: seconds, of all of it.
+        """
         began, answered = time.monotonic(), False
         try:
             with (
                 self._pool.connection() as connection,
-                within(connection, DEADLINE),
+                within(connection, longest),
                 connection.transaction(),  # the pool's own would wait for ever for its end
             ):
                 row = connection.execute(QUERIES["now"].sql).fetchone()

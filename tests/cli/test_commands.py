@@ -238,3 +238,23 @@ before = ["Take a snapshot", {item = "Look", check = "nobody.knows"}]
     assert run("maintenance", "end", window_id, "--as", "kim").exit_code == 0
     shown = json.loads(run("maintenance", "show", window_id, "--json").stdout)
     assert (shown["state"], shown["checklist"][0]["ticked_by"]) == ("watching", "kim")
+
+
+def test_what_is_kept_is_shown_and_a_hold_is_set_and_released(run: Run, house: House) -> None:
+    house.post(alert("Nobody"))
+    house.settle()
+    incident = str(house.incident().id)
+    shown = run("retention")
+    assert shown.exit_code == 0
+    assert "never: [retention] audit is not set" in shown.output
+    rows = json.loads(run("retention", "--json").stdout)["items"]
+    assert {row["parent"] for row in rows} == {"delivery", "alert", "audit_event"}
+    assert run("hold", "list").output == "nothing is held\n"
+    told = ["--as", "ann", "--reason", "the case of 14 March"]
+    assert run("hold", "set", incident, *told).output == "held by ann\n"
+    (held,) = json.loads(run("hold", "list", "--json").stdout)["items"]
+    assert (held["incident_id"], held["actor"], held["reason"]) == (incident, "ann", told[3])
+    assert run("hold", "release", incident, *told).output == "released by ann\n"
+    assert run("hold", "list").output == "nothing is held\n"
+    nobody = run("hold", "set", "01a20ad2-bca4-7fa8-ba05-03c8dec0e51e", *told)
+    assert (nobody.exit_code, "no such incident" in nobody.output) == (1, True)

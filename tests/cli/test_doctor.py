@@ -18,6 +18,7 @@ from responder.cli.doctor.sign import ago, quoted, some
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.settings import Item
 from responder.pipeline.maintenance import Window, end_window, open_window
+from responder.pipeline.retention import retain
 from responder.receivers import Undelivered
 from responder.store.slots import READING_SLOTS
 from responder.web import create_app
@@ -370,6 +371,16 @@ def test_partitions_run_out(house: House, signs: Signs) -> None:
     house.later(timedelta(days=5))
     house.post(alert("Something"))
     assert signs()["partitions"][:2] == ("warn", "rows lie in a default partition")
+
+
+def test_what_should_be_gone_is_still_there(house: House, signs: Signs) -> None:
+    said = "deliveries are kept for 30 days, all else for ever"
+    assert signs()["retention"][:2] == ("ok", said)
+    house.sql("SELECT make_partitions(now() - interval '50 days')")
+    status, says, _ = signs()["retention"]
+    assert (status, says[:36]) == ("warn", "8 partitions should be gone, the old")
+    retain(house.services)
+    assert signs()["retention"][:2] == ("ok", said)
 
 
 @pytest.mark.parametrize(

@@ -535,3 +535,25 @@ def test_metrics_carry_the_gap(client: FlaskClient, tokens: Tokens, house: House
     house.sql("DELETE FROM timer WHERE incident_id = %s", house.incidents()[0].id)
     assert metric(client, tokens, "ledger_alerts_gap") == 1
     assert metric(client, tokens, "ledger_incidents_gap") == 1
+
+
+def test_an_admin_holds_an_incident_and_releases_it(
+    house: House, client: FlaskClient, tokens: Tokens
+) -> None:
+    house.post(alert("Nobody"))
+    house.settle()
+    path = f"/v1/incidents/{house.incident().id}/hold"
+    asked = {"held": True, "reason": "the case of 14 March"}
+    assert client.put(path, json=asked, headers=tokens["operator"]).status_code == 403
+    for held in (True, True, False):
+        answer = client.put(path, json={**asked, "held": held}, headers=tokens["admin"])
+        assert (answer.status_code, answer.json["held"]) == (200, held)
+        (*items,) = client.get("/v1/holds", headers=tokens["viewer"]).json["items"]
+        told = [(each["incident_id"], each["actor"], each["reason"]) for each in items]
+        assert told == [(str(house.incident().id), "admin-ann", asked["reason"])] * held
+    nobody = "/v1/incidents/01a20ad2-bca4-7fa8-ba05-03c8dec0e51e/hold"
+    assert client.put(nobody, json=asked, headers=tokens["admin"]).status_code == 404
+    assert [each for each in house.trail() if each[0] == "hold"] == [
+        ("hold", "held"),
+        ("hold", "released"),
+    ]

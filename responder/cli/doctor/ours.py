@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from responder.cli.doctor.sign import Sign, ago, bad, ok, quoted, some, warn
-from responder.domain.settings import DeadMan, Settings
+from responder.domain.settings import DeadMan, Retention, Settings
 from responder.store import Store, Transaction
 from responder.store.jobs import DEAD_AFTER
 
@@ -17,6 +17,8 @@ _SKEW = (1, 60)
 _LATENCY_MS = 100
 _SILENCE = timedelta(hours=24)
 _OVERDUE = timedelta(minutes=1)
+#: How long what should be gone may still be there.
+_LATE = timedelta(days=2)
 
 
 def ours(store: Store, settings: Settings) -> Iterator[Sign]:
@@ -24,6 +26,7 @@ def ours(store: Store, settings: Settings) -> Iterator[Sign]:
     yield from _answers(store)
     with store.transaction() as tx:
         yield from _server(tx)
+        yield _retention(tx, settings.retention)
         yield from _ledger(tx)
         yield from _work(tx)
         yield from _pages(tx)
@@ -65,6 +68,25 @@ def _server(tx: Transaction) -> Iterator[Sign]:
         yield warn("partitions", said, "a worker makes them each hour; is one running?")
     else:
         yield ok("partitions", said)
+
+
+def _retention(tx: Transaction, kept: Retention) -> Sign:
+    """Whether what is older than is kept has gone."""
+    rows = tx.all("kept_partitions", deliveries=kept.deliveries, audit=kept.audit)
+    late = [
+        row
+        for row in rows
+        if row["goes_at"] and row["goes_at"] < tx.now - _LATE and not row["needed"]
+    ]
+    needed = sum(bool(row["needed"]) for row in rows)
+    audit = f"the rest for {ago(kept.audit.total_seconds())}" if kept.audit else "all else for ever"
+    said = f"deliveries are kept for {ago(kept.deliveries.total_seconds())}, {audit}"
+    if late:
+        said = f"{some(len(late), 'partition')} should be gone, the oldest is {late[0]['name']}"
+        return warn("retention", said, "keep a worker running; does somebody hold a lock for long?")
+    if needed:
+        said += f"; {some(needed, 'partition')} older than that still needed: responder retention"
+    return ok("retention", said)
 
 
 def _ledger(tx: Transaction) -> Iterator[Sign]:

@@ -7,13 +7,23 @@ New answers are described by schemas; a new file is named in SUBJECTS, a new cal
 
 from collections.abc import Sequence
 
-from responder.web.api import autofix, deliveries, explain, fixes, incidents, maintenance, rules
+from responder.web.api import (
+    autofix,
+    deliveries,
+    explain,
+    fixes,
+    holds,
+    incidents,
+    maintenance,
+    rules,
+)
 from responder.web.api.endpoints import Endpoints
 
 #: In the order of the documentation.
 SUBJECTS: Sequence[Endpoints] = (
     deliveries.endpoints,
     incidents.endpoints,
+    holds.endpoints,
     fixes.endpoints,
     maintenance.endpoints,
     autofix.endpoints,

@@ -1,0 +1,79 @@
+"""What is older than the settings keep goes: incidents first, then the months without any.
+
+Each step is a transaction that waits for nobody, and an audit event of its own. A month stays whole
+while an incident of it is open or held, or an open breaker stands on it.
+"""
+
+from responder.domain.actor import RESPONDER
+from responder.domain.settings import Retention
+from responder.pipeline.breaker import BREAKER_LIMIT
+from responder.pipeline.services import Services
+from responder.store import Transaction
+
+#: Steps of one pass, and incidents or messages of one step.
+_STEPS = 20
+_MOST = 500
+#: Seconds that one step may take at most: counting what goes is the longest part of it.
+_LONGEST = 70.0
+#: All that belongs to an incident; what points to something stands before it.
+BELONGINGS = (
+    "expire_requests",
+    "expire_approvals",
+    "expire_notes",
+    "expire_answers",
+    "expire_escalations",
+    "expire_timers",
+    "expire_conditions",
+    "release_fallbacks",
+    "expire_notifications",
+    "expire_fixes",
+    "expire_decisions",
+    "expire_incidents",
+)
+
+
+def retain(services: Services) -> None:
+    """One pass; what it does not reach, the next one does."""
+    for _ in range(_STEPS):
+        if not _step(services):
+            return
+
+
+def _step(services: Services) -> bool:
+    """Whether something went. StoreAway also when somebody has a lock: then it goes later."""
+    kept = services.settings.retention
+    with services.store.transaction(_LONGEST) as tx:
+        if not tx.one("try_retention")["got"]:
+            return False
+        tx.one("wait_for_nobody")
+        return _drop_partition(tx, kept) or _drop_incidents(tx, kept) or _drop_messages(tx, kept)
+
+
+def _drop_partition(tx: Transaction, kept: Retention) -> bool:
+    found = tx.maybe("expired_partition", deliveries=kept.deliveries, audit=kept.audit)
+    if found is None:
+        return False
+    # The drop comes last but for its event: from then on to the commit others wait for us.
+    rows = tx.one("drop_partition", name=found["name"])["rows"]
+    tx.record("retention", RESPONDER, found["name"], after="dropped", rows=rows)
+    return True
+
+
+def _drop_incidents(tx: Transaction, kept: Retention) -> bool:
+    if kept.audit is None:
+        return False
+    found = tx.all("expired_incidents", audit=kept.audit, breaker_limit=BREAKER_LIMIT, most=_MOST)
+    if not found:
+        return False
+    ids = tuple(row["id"] for row in found)
+    for query in BELONGINGS:
+        tx.run(query, ids=ids)
+    subject = f"incidents of {found[0]['month']}"
+    tx.record("retention", RESPONDER, subject, after="dropped", incidents=len(ids))
+    return True
+
+
+def _drop_messages(tx: Transaction, kept: Retention) -> bool:
+    if kept.audit is None:
+        return False
+    return tx.run("expire_lone_notifications", audit=kept.audit, most=_MOST) > 0
