@@ -4,10 +4,12 @@ Each step is a transaction that waits for nobody, and an audit event of its own.
 while an incident of it is open or held, or an open breaker stands on it.
 """
 
+from typing import Any
+
 from responder.domain.actor import RESPONDER
 from responder.domain.settings import Retention
 from responder.pipeline.breaker import BREAKER_LIMIT
-from responder.pipeline.services import Services
+from responder.pipeline.services import Services, iso
 from responder.store import Transaction
 
 #: Steps of one pass, and incidents or messages of one step.
@@ -55,7 +57,12 @@ def _drop_partition(tx: Transaction, kept: Retention) -> bool:
         return False
     # The drop comes last but for its event: from then on to the commit others wait for us.
     rows = tx.one("drop_partition", name=found["name"])["rows"]
-    tx.record("retention", RESPONDER, found["name"], after="dropped", rows=rows)
+    told: dict[str, Any] = {
+        "events" if found["parent"] == "audit_event" else "rows": rows,
+        "begins": iso(found["begins"]),
+        "ends": iso(found["ends"]),
+    }
+    tx.record("retention", RESPONDER, found["name"], after="dropped", **told)
     return True
 
 
@@ -68,8 +75,9 @@ def _drop_incidents(tx: Transaction, kept: Retention) -> bool:
     ids = tuple(row["id"] for row in found)
     for query in BELONGINGS:
         tx.run(query, ids=ids)
-    subject = f"incidents of {found[0]['month']}"
-    tx.record("retention", RESPONDER, subject, after="dropped", incidents=len(ids))
+    month = found[0]["month"]
+    told: dict[str, Any] = {"incidents": len(ids), "month": month}
+    tx.record("retention", RESPONDER, f"incidents of {month}", after="dropped", **told)
     return True
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ OPTIONS = (
 )
 
 
+#: Statements with filters that may be left out, each `%(filter)s::type IS NULL OR ...`.
+_FILTERED = {
+    name for name, each in QUERIES.items() if re.search(r"\)s::\w+ IS NULL\s+OR ", each.sql)
+}
 #: Longer than any statement may take, shorter than a sender or a watch can wait.
 DEADLINE = 7.0
 _CHECK_DEADLINE = 2.0
@@ -70,11 +75,11 @@ class Transaction:
 
         Dicts and lists are sent as jsonb, tuples as arrays.
         """
-        return self.connection.execute(QUERIES[query].sql, self._bound(parameters)).fetchall()
+        return self._execute(query, parameters).fetchall()
 
     def maybe(self, query: str, **parameters: Any) -> DictRow | None:
         """The first row, None when there is none."""
-        return self.connection.execute(QUERIES[query].sql, self._bound(parameters)).fetchone()
+        return self._execute(query, parameters).fetchone()
 
     def one(self, query: str, **parameters: Any) -> DictRow:
         """The one row that there must be."""
@@ -84,7 +89,7 @@ class Transaction:
 
     def run(self, query: str, **parameters: Any) -> int:
         """How many rows a named statement changed."""
-        return self.connection.execute(QUERIES[query].sql, self._bound(parameters)).rowcount
+        return self._execute(query, parameters).rowcount
 
     def many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """A named statement once for each row, in one round trip."""
@@ -123,6 +128,12 @@ class Transaction:
             details=details,
             code_version=self._code_version,
         )
+
+    def _execute(self, query: str, parameters: Mapping[str, Any]) -> psycopg.Cursor[DictRow]:
+        """What has filters that may be left out is planned for those that are given, each time."""
+        statement = QUERIES[query].sql
+        prepare = False if query in _FILTERED else None
+        return self.connection.execute(statement, self._bound(parameters), prepare=prepare)
 
     def _bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {"now": self.now} | {name: _adapt(value) for name, value in parameters.items()}

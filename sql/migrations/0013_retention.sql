@@ -85,3 +85,26 @@ CREATE INDEX fix_undoes ON fix (undoes) WHERE undoes IS NOT NULL;
 CREATE INDEX approval_seen ON approval (seen);
 CREATE INDEX approval_fix ON approval (fix_id) WHERE fix_id IS NOT NULL;
 CREATE INDEX notification_summary ON notification (summary_id) WHERE summary_id IS NOT NULL;
+
+-- Lists: the filters are answered from the index alone, and its rows are few.
+CREATE INDEX incident_list ON incident (opened_at DESC, id DESC) INCLUDE (status, severity, rule, target, title);
+DROP INDEX incident_newest;
+CREATE INDEX IF NOT EXISTS incident_rule ON incident (rule, opened_at DESC, id DESC) WHERE rule IS NOT NULL;
+CREATE INDEX notification_list ON notification (created_at DESC, id DESC) INCLUDE (status, receiver);
+
+-- Only days without rows get it now, and all days from now on: so nobody waits for it, and those without it
+-- are gone in a month.
+CREATE INDEX delivery_not_accepted ON ONLY delivery (outcome, received_at DESC, id DESC) WHERE outcome <> 'accepted';
+DO $$
+DECLARE
+    day    text;
+    filled boolean;
+BEGIN
+    FOR day IN SELECT name FROM partitions() WHERE parent = 'delivery' LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I)', day) INTO filled;
+        IF NOT filled THEN
+            EXECUTE format('CREATE INDEX %1$I ON %2$I (outcome, received_at DESC, id DESC) WHERE outcome <> ''accepted'';'
+                           'ALTER INDEX delivery_not_accepted ATTACH PARTITION %1$I', day || '_not_accepted', day);
+        END IF;
+    END LOOP;
+END $$;

@@ -141,15 +141,18 @@ LIMIT 100;
 UPDATE incident SET walking = true WHERE id = %(id)s RETURNING *;
 
 -- name: incidents
--- The newest incidents that meet the filters, before a cursor.
-SELECT * FROM incident
-WHERE (%(status)s::text IS NULL OR status = %(status)s)
-  AND (%(severity)s::text IS NULL OR severity = %(severity)s)
-  AND (%(rule)s::text IS NULL OR rule = %(rule)s)
-  AND (%(q)s::text IS NULL OR strpos(lower(title), lower(%(q)s)) > 0)
-  AND (%(before)s::timestamptz IS NULL OR (opened_at, id) < (%(before)s::timestamptz, %(before_id)s))
-ORDER BY opened_at DESC, id DESC
-LIMIT %(limit)s;
+-- The newest incidents that meet the filters, before a cursor; they are found in an index alone.
+SELECT i.* FROM (
+    SELECT id FROM incident
+    WHERE (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(severity)s::text IS NULL OR severity = %(severity)s)
+      AND (%(rule)s::text IS NULL OR rule = %(rule)s)
+      AND (%(q)s::text IS NULL OR strpos(lower(title), lower(%(q)s)) > 0)
+      AND (%(before)s::timestamptz IS NULL OR (opened_at, id) < (%(before)s::timestamptz, %(before_id)s))
+    ORDER BY opened_at DESC, id DESC
+    LIMIT %(limit)s) page
+JOIN incident i ON i.id = page.id
+ORDER BY i.opened_at DESC, i.id DESC;
 
 -- name: incident_alerts
 -- The latest notices of an incident.

@@ -1,10 +1,6 @@
 -- name: ledger
 -- Promise 1 in numbers: nothing accepted is without an outcome, nothing opened is without a next step.
-SELECT
-    (SELECT coalesce(sum(alert_count), 0) FROM delivery WHERE triaged_at IS NULL) AS alerts_untriaged,
-    (SELECT count(*) FROM delivery WHERE triaged_at IS NULL) AS deliveries_untriaged,
-    (SELECT extract(epoch FROM %(now)s - min(received_at)) FROM delivery WHERE triaged_at IS NULL)
-        AS oldest_untriaged_seconds,
+SELECT u.*,
     (SELECT coalesce(sum(abs(d.alert_count - (SELECT count(*) FROM alert a WHERE a.delivery_id = d.id))), 0)
      FROM delivery d
      WHERE d.received_at > %(now)s - interval '1 hour' AND d.triaged_at IS NOT NULL) AS alerts_gap,
@@ -21,7 +17,10 @@ SELECT
              AND j.args ->> 'incident' = i.id::text)) AS incidents_gap,
     (SELECT count(*) FROM notification WHERE status IN ('due', 'sending') AND due_at <= %(now)s)
         AS notifications_due,
-    (SELECT count(*) FROM notification WHERE status = 'dead') AS notifications_dead;
+    (SELECT count(*) FROM notification WHERE status = 'dead') AS notifications_dead
+FROM (SELECT coalesce(sum(alert_count), 0) AS alerts_untriaged, count(*) AS deliveries_untriaged,
+             extract(epoch FROM %(now)s - min(received_at)) AS oldest_untriaged_seconds
+      FROM delivery WHERE triaged_at IS NULL) u;
 
 -- name: incidents_by_stage
 -- How many incidents are where.

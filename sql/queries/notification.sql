@@ -289,13 +289,17 @@ SELECT id, receiver, happening, page, status, created_at, due_at, sent_at, attem
 FROM notification WHERE incident_id = %(id)s ORDER BY id;
 
 -- name: notifications
--- The newest messages, dead ones or all.
-SELECT id, incident_id, receiver, happening, page, status, created_at, due_at, sent_at, attempts, error
-FROM notification
-WHERE (%(status)s::text IS NULL OR status = %(status)s)
-  AND (%(receiver)s::text IS NULL OR receiver = %(receiver)s)
-ORDER BY created_at DESC, id DESC
-LIMIT %(limit)s;
+-- The newest messages, dead ones or all; they are found in an index alone.
+SELECT n.id, n.incident_id, n.receiver, n.happening, n.page, n.status, n.created_at, n.due_at, n.sent_at, n.attempts,
+       n.error
+FROM (
+    SELECT id FROM notification
+    WHERE (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(receiver)s::text IS NULL OR receiver = %(receiver)s)
+    ORDER BY created_at DESC, id DESC
+    LIMIT %(limit)s) page
+JOIN notification n ON n.id = page.id
+ORDER BY n.created_at DESC, n.id DESC;
 
 -- name: redrive_notifications
 -- Given up before, tried once more from the beginning: one, or all of a receiver.

@@ -24,7 +24,8 @@ LEFT JOIN LATERAL (
     WHERE incident_id = d.incident_id AND started_at >= d.at AND actor_kind = 'person'
       AND status = 'committed' AND NOT dry_run
     ORDER BY started_at LIMIT 1) f ON true
-WHERE d.reason = 'autonomy' AND d.at > %(since)s AND i.rule = %(rule)s
+WHERE d.reason = 'autonomy' AND d.at > %(since)s
+  AND d.incident_id IN (SELECT id FROM incident WHERE rule = %(rule)s)  -- from an index alone
 ORDER BY d.incident_id, d.rule_checksum, d.at;
 
 -- name: has_acted

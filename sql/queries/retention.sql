@@ -9,7 +9,7 @@ SELECT set_config('lock_timeout', '100ms', true), set_config('statement_timeout'
 
 -- name: expired_partition
 -- The next partition to go: all of it is older than is kept, and nothing in it is needed.
-SELECT name FROM partitions()
+SELECT parent, name, begins, ends FROM partitions()
 WHERE ends <= %(now)s - CASE parent WHEN 'delivery' THEN %(deliveries)s::interval ELSE %(audit)s::interval END
   AND NOT partition_needed(parent, begins, ends)
 ORDER BY ends, name LIMIT 1;
