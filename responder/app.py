@@ -15,6 +15,7 @@ from responder.runbook.catalogue import Catalogue
 from responder.runbook.process import load_apart
 from responder.store import Store
 from responder.store.slots import Slots
+from responder.store.vault import Vault
 
 
 def build(settings: Settings, pool_size: int = 12, offset: timedelta = timedelta()) -> Services:
@@ -29,6 +30,7 @@ def build(settings: Settings, pool_size: int = 12, offset: timedelta = timedelta
         catalogue=load_catalogue(settings),
         store=Store(url, pool_size, __version__, offset),
         slots=Slots(url),
+        vault=Vault(settings.vault.keys),
         receivers={
             name: RECEIVERS[receiver.type](receiver)
             for name, receiver in settings.receivers.items()

@@ -18,6 +18,7 @@ from responder.pipeline.checks import run_checks
 from responder.pipeline.digest import tell_digest
 from responder.pipeline.enrich import enrich
 from responder.pipeline.pages import Watch, deliver_messages, watches
+from responder.pipeline.raw import encrypt_the_rest
 from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
 from responder.pipeline.triage import give_up_triage, triage
@@ -60,7 +61,7 @@ def run(services: Services, slots: int = 8) -> None:
         *watches(services),
         Watch(services, deliver_messages),
         Watch(services, answer_items, every=_ANSWER_EVERY),
-        Watch(services, sweep, tidy, every=_SWEEP_EVERY),
+        Watch(services, sweep, tidy, encrypt_the_rest, every=_SWEEP_EVERY),
         Watch(services, run_checks, tell_digest, every=_CHECK_EVERY),
         Watch(services, retain, every=_RETAIN_EVERY),
     ]
@@ -188,6 +189,7 @@ def tidy(services: Services) -> None:
         if tx.one("tidy_due", every=_TIDY_EVERY)["due"]:
             for query in _TIDYING:
                 tx.run(query)
+            tx.run("drop_raw_bodies", kept_for=services.settings.vault.raw_for)
 
 
 def _find_forgotten(services: Services, tx: Transaction) -> None:

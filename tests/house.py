@@ -28,13 +28,14 @@ from responder.domain.notification import Message
 from responder.domain.numbers import exact
 from responder.domain.review import ReviewSettings
 from responder.domain.secret import Secret
-from responder.domain.settings import Receiver, Route, Settings, Source, Target
+from responder.domain.settings import Receiver, Route, Settings, Source, Target, VaultSettings
 from responder.pipeline import walk
 from responder.pipeline.accept import Accepted, accept
 from responder.pipeline.deliver import deliver
 from responder.pipeline.document import document
 from responder.pipeline.held import take_up_held
 from responder.pipeline.pages import page_stuck, triage_due
+from responder.pipeline.raw import body_of
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import triage
@@ -46,6 +47,7 @@ from responder.sources import Request
 from responder.store import Store, StoreAway
 from responder.store.incidents import incident_from_row
 from responder.store.slots import Slots
+from responder.store.vault import Vault, new_key
 from tests.senders import PAGERDUTY, Sender, sources, told
 from tests.shop import Shop
 
@@ -179,6 +181,11 @@ class House:
             told = cursor.pgresult and cursor.pgresult.status == ExecStatus.TUPLES_OK
             return cursor.fetchall() if told else []
 
+    def body(self, delivery: UUID) -> bytes | None:
+        """The raw body of a delivery, which stands encrypted in our database."""
+        with self.services.store.transaction() as tx:
+            return body_of(self.services, tx, delivery)
+
     def incidents(self) -> list[Incident]:
         return [incident_from_row(row) for row in self.sql("SELECT * FROM incident ORDER BY id")]
 
@@ -263,6 +270,7 @@ def building(
             catalogue=Catalogue(loaded, settings.targets),
             store=Store(database, 8, __version__),
             slots=Slots(database),
+            vault=Vault(settings.vault.keys),
             receivers={"pager": pager, "hook": hook},
             log=make_log(),
         )
@@ -272,6 +280,7 @@ def building(
 
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TEST_TOKEN", BEARER)
+        environment.setenv("TEST_VAULT", new_key())
         environment.setenv("TEST_READING", shop.url("responder_reading"))
         environment.setenv("TEST_WRITING", shop.url("responder_writing"))
         environment.setenv("TEST_DIRECT", shop.url("responder_direct"))
@@ -295,6 +304,7 @@ def _settings() -> Settings:
     return Settings(
         database=Secret(("env:UNUSED",)),
         token_keys=Secret(("env:UNUSED",)),
+        vault=VaultSettings(Secret(("env:TEST_VAULT",))),
         autonomy=Autonomy.ACT,
         sources={
             "prometheus": Source("prometheus", "alertmanager", bearer=Secret(("env:TEST_TOKEN",)))

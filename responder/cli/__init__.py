@@ -18,6 +18,7 @@ from responder.cli.roles import roles
 from responder.cli.rules import explain, rules
 from responder.cli.setup import check
 from responder.cli.token import token
+from responder.cli.vault import vault
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,5 +47,6 @@ for command in (
     retention,
     hold,
     token,
+    vault,
 ):
     main.add_command(command)

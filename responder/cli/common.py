@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,6 +113,18 @@ def store_of(settings: Settings) -> Iterator[Store]:
         raise Refusal(f"{away}; is it running?") from None
     finally:
         store.close()
+
+
+def write_key(out: Path, content: str) -> None:
+    """A new file that only we can read."""
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Refusal(f"{out} exists; a key is never overwritten, name a new file") from None
+    except OSError as error:
+        raise Refusal(f"{out} cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
 
 
 def rule_of(services: Services, name: str) -> LoadedRule:

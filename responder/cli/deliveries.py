@@ -16,7 +16,10 @@ from responder.cli.common import (
 )
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.alert import DeliveryOutcome
+from responder.pipeline.raw import read_body
 from responder.pipeline.redrive import NotRedriven, redrive_delivery
+from responder.pipeline.services import Services
+from responder.store.vault import Locked
 
 
 @click.group()
@@ -50,19 +53,30 @@ def list_deliveries(
 @deliveries.command("show")
 @click.argument("delivery", type=click.UUID)
 @click.option("--body", is_flag=True, help="The body alone, as it came.")
+@as_option
 @config_option
-def show_delivery(delivery: UUID, body: bool, config: Path) -> None:
-    """One delivery: what became of each alert, or its raw body."""
-    with services_of(config) as services, services.store.transaction() as tx:
-        row = tx.maybe("delivery", id=delivery)
-        alerts = tx.all("delivery_alerts", id=delivery)
-        raw = tx.maybe("delivery_body", id=delivery)
-    if row is None or raw is None:
+def show_delivery(delivery: UUID, body: bool, name: str, config: Path) -> None:
+    """One delivery: what became of each alert, or its raw body; the audit says who read that."""
+    with services_of(config) as services:
+        if body:
+            click.echo(_body(services, delivery, name).decode(errors="backslashreplace"))
+            return
+        with services.store.transaction() as tx:
+            row = tx.maybe("delivery", id=delivery)
+            alerts = tx.all("delivery_alerts", id=delivery)
+    if row is None:
         raise Refusal("there is no such delivery")
-    if body:
-        click.echo(bytes(raw["body"]).decode(errors="backslashreplace"))
-    else:
-        print_json({**row, "alerts": alerts})
+    print_json({**row, "alerts": alerts})
+
+
+def _body(services: Services, delivery: UUID, name: str) -> bytes:
+    try:
+        found = read_body(services, delivery, Actor(ActorKind.PERSON, name))
+    except Locked as locked:
+        raise Refusal(str(locked)) from None
+    if found is None:
+        raise Refusal("there is no such delivery, or its body is deleted")
+    return found
 
 
 @deliveries.command("redrive")

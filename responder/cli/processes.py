@@ -16,6 +16,7 @@ from responder.log import configure
 from responder.runbook.loader import RunbookWrong
 from responder.store.migrations import DatabaseAway, MigrationRefused, pending, why_away
 from responder.store.migrations import migrate as apply_migrations
+from responder.store.vault import read_keys
 from responder.worker import run
 
 
@@ -99,6 +100,18 @@ def migrate(config: Path, check: bool) -> None:
         raise Refusal("run: responder migrate")
 
 
+def _can_encrypt(settings: Settings) -> None:
+    """What is encrypted must be readable from the first delivery on."""
+    try:
+        list(read_keys(settings.vault.keys))
+    except (SecretMissing, ValueError) as wrong:
+        place = settings.vault.keys.references[0].removeprefix("file:")
+        raise Refusal(
+            f"vault.keys: {wrong}\n  raw deliveries and the rows that an undo needs are encrypted"
+            f" with it; a new installation makes it with: responder vault key --out {place}"
+        ) from None
+
+
 def _ready(settings: Settings) -> None:
     """Refuse to start on what would fail later, with every mistake of the runbook at once.
 
@@ -116,6 +129,7 @@ def _ready(settings: Settings) -> None:
         raise Refusal(f"our database cannot be reached: {why_away(away)}") from None
     if missing:
         raise Refusal(f"our database lacks {', '.join(missing)}; run: responder migrate")
+    _can_encrypt(settings)
     too_much = [
         said for each in rights_of(settings, catalogue, database) for said in excesses(each)
     ]

@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from responder.cli.common import (
     read_settings,
     said,
     store_of,
+    write_key,
 )
 from responder.domain.actor import ROLES, Actor, ActorKind
 from responder.domain.duration import parse_duration
@@ -43,14 +43,7 @@ def keys(out: Path | None) -> None:
     if out is None:
         click.echo(content, nl=False)
         return
-    try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise Refusal(f"{out} exists; a key is never overwritten, name a new file") from None
-    except OSError as error:
-        raise Refusal(f"{out} cannot be written: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
+    write_key(out, content)
     key_id = json.loads(content)["keys"][0]["kid"]
     click.echo(f"key {key_id} is in {out}")
 

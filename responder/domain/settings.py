@@ -221,6 +221,26 @@ class DeadMan:
     every: timedelta = timedelta(minutes=1)
 
 
+_VAULT_KEY = Secret(("file:responder-vault.key",))
+
+
+@dataclass(frozen=True)
+class VaultSettings:
+    """keys: the first encrypts, all open; for how long raw bodies and exact rows are kept."""
+
+    keys: Secret = _VAULT_KEY
+    raw_days: int = 14
+    undo_hours: int = 72
+
+    @property
+    def raw_for(self) -> timedelta:
+        return timedelta(days=self.raw_days)
+
+    @property
+    def undo_for(self) -> timedelta:
+        return timedelta(hours=self.undo_hours)
+
+
 @dataclass(frozen=True)
 class Retention:
     """How long what is over is kept. audit: also alerts and incidents; None: for ever."""
@@ -262,3 +282,4 @@ class Settings:
     review: ReviewSettings = field(default_factory=ReviewSettings)
     dead_man: DeadMan | None = None
     retention: Retention = Retention()
+    vault: VaultSettings = VaultSettings()

@@ -14,10 +14,12 @@ from responder.domain.settings import Source
 from responder.domain.severity import Severity
 from responder.pipeline.bare import flush
 from responder.pipeline.keep import Page
+from responder.pipeline.raw import place_of
 from responder.pipeline.services import Services
 from responder.sources import ADAPTERS, ENRICHERS, NotUnderstood, Request, decoded, read_json
 from responder.store import StoreAway, Transaction
 from responder.store.jobs import TRIAGE, enqueue
+from responder.store.vault import Locked
 
 #: How long a P0/P1 page waits for the diagnosis before it leaves with what is known.
 PAGE_PATIENCE = timedelta(seconds=1)
@@ -125,11 +127,12 @@ def keep(
         "insert_delivery_key", source=source.name, key=read.key, delivery_id=delivery
     ):
         first = tx.one("known_delivery", source=source.name, key=read.key)["delivery_id"]
-        _insert(tx, delivery, read, DeliveryOutcome.DUPLICATE, triaged_at=tx.now)
+        _insert(services, tx, delivery, read, DeliveryOutcome.DUPLICATE, triaged_at=tx.now)
         return Accepted(first, DeliveryOutcome.DUPLICATE, 0, 0)
     notices = [_dated(notice, tx.now) for notice in _gravest_first(read.notices, pages)]
     alerts = [notice for notice in notices if not isinstance(notice, Echo)]
     _insert(
+        services,
         tx,
         delivery,
         read,
@@ -170,14 +173,20 @@ def _quarantine(
     read = Read(source, request, body, None, ())
     with services.store.transaction() as tx:
         _limit(tx, source)
-        _insert(tx, delivery, read, DeliveryOutcome.QUARANTINED, triaged_at=tx.now, note=why)
+        outcome = DeliveryOutcome.QUARANTINED
+        _insert(services, tx, delivery, read, outcome, triaged_at=tx.now, note=why)
         actor, subject = Actor(ActorKind.SENDER, source.name), f"delivery {delivery}"
         tx.record("delivery", actor, subject, after=DeliveryOutcome.QUARANTINED, why=why)
     return Accepted(delivery, DeliveryOutcome.QUARANTINED, 0, 1)
 
 
 def _insert(
-    tx: Transaction, delivery: UUID, read: Read, outcome: DeliveryOutcome, **columns: Any
+    services: Services,
+    tx: Transaction,
+    delivery: UUID,
+    read: Read,
+    outcome: DeliveryOutcome,
+    **columns: Any,
 ) -> None:
     defaults: Mapping[str, Any] = {
         "notices": [],
@@ -192,10 +201,29 @@ def _insert(
         id=delivery,
         source=read.source.name,
         outcome=outcome,
-        body=read.body,
+        encrypted=_encrypted(services, delivery, read.body, outcome),
+        body_sha256=hashlib.sha256(read.body).digest(),
+        body_bytes=len(read.body),
         headers={name: headers[name][:500] for name in KEPT_HEADERS if name in headers},
         **{**defaults, **columns},
     )
+
+
+def _encrypted(
+    services: Services, delivery: UUID, body: bytes, outcome: DeliveryOutcome
+) -> bytes | None:
+    """The raw body as it is kept; a page matters more, so without a key an alert goes on alone.
+
+    Of what is not understood it is all that there is: Overloaded, so that the sender tries again.
+    """
+    try:
+        return services.vault.encrypt(body, place_of(delivery))
+    except Locked as locked:
+        why = "nothing can be encrypted, so a raw body is not kept"
+        services.log.error(why, delivery=str(delivery), why=str(locked))
+        if outcome == DeliveryOutcome.QUARANTINED:
+            raise Overloaded(60.0, "it cannot be kept now; send it again") from None
+        return None
 
 
 def most_severe(

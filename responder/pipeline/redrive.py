@@ -11,9 +11,11 @@ from responder.domain.alert import DeliveryOutcome, Malformed, Notice
 from responder.domain.incident import dedup_key
 from responder.domain.notification import Happening, Message
 from responder.pipeline.accept import Accepted, Read, keep, most_severe
+from responder.pipeline.raw import body_of
 from responder.pipeline.services import Services, record
 from responder.sources import ADAPTERS, NotUnderstood, Request, Unreadable, read_json
 from responder.store.incidents import incident_from_row
+from responder.store.vault import Locked
 
 _TEST_TIMEOUT = 15.0
 
@@ -36,7 +38,14 @@ def redrive_delivery(services: Services, delivery_id: UUID, actor: Actor) -> Acc
             raise NotRedriven(f"the source {row['source']} is not configured any more")
         if row["redriven"]:
             raise NotRedriven(f"it was redriven before: {row['note']}")
-        request = Request(row["headers"], bytes(row["body"]), row["received_at"])
+        try:
+            body = body_of(services, tx, delivery_id)
+        except Locked as locked:
+            raise NotRedriven(f"its body cannot be read: {locked}") from None
+        if body is None:
+            days = services.settings.vault.raw_days
+            raise NotRedriven(f"its body is deleted: bodies are kept for {days} days")
+        request = Request(row["headers"], body, row["received_at"])
         try:
             notices = ADAPTERS[source.type].parse(
                 read_json(request.body), source, row["received_at"]

@@ -17,16 +17,19 @@ from responder.runbook.loader import LoadedRule
 from responder.store import Store, Transaction
 from responder.store.incidents import step
 from responder.store.slots import Slots
+from responder.store.vault import Vault
 
 
 @dataclass(frozen=True)
 class Services:
-    """settings, rules, our database, the slots of targets, the receivers by name, the log."""
+    """settings, rules, our database, the slots of targets, what is
+    encrypted, the receivers by name, the log."""
 
     settings: Settings
     catalogue: Catalogue
     store: Store
     slots: Slots
+    vault: Vault
     receivers: Mapping[str, Receiver]
     log: Any  # a structlog logger
     new_id: Callable[[], UUID] = new_id

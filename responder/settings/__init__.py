@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from responder.settings.mentions import mistaken_mentions
 from responder.settings.receivers import RECEIVER_TYPES
 from responder.settings.schema import FileKeys
 from responder.settings.sources import SOURCE_TYPES
+from responder.store.vault import read_key
 
 __all__ = [
     "RECEIVER_TYPES",
@@ -124,20 +125,19 @@ def _default_routes(receivers: Mapping[str, Receiver]) -> tuple[Route, ...]:
 
 def unreadable_secrets(settings: Settings) -> list[str]:
     """A line for each secret that cannot be used now: its key and why."""
-    signing = _signing(settings)
+    signing = dict.fromkeys(_signing(settings), lambda value: sign(value, "", "", b""))
+    trials: Mapping[str, Callable[[str], object]] = {"vault.keys": read_key, **signing}
     return [
         line
         for key, secret in _secrets(settings)
-        for line in _unusable(key, secret, key in signing)
+        for line in _unusable(key, secret, trials.get(key, str))
     ]
 
 
-def _unusable(key: str, secret: Secret, signs: bool) -> Iterator[str]:
+def _unusable(key: str, secret: Secret, trial: Callable[[str], object]) -> Iterator[str]:
     for reference in secret.references:
         try:
-            value = Secret((reference,)).value()
-            if signs:
-                sign(value, "", "", b"")
+            trial(Secret((reference,)).value())
         except SecretMissing as error:
             yield f"{key}: {error}"
         except ValueError as error:
@@ -157,6 +157,7 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:
     found: list[tuple[str, Secret | None]] = [
         ("database", settings.database),
         ("token_keys", settings.token_keys),
+        ("vault.keys", settings.vault.keys),
     ]
     for name, source in settings.sources.items():
         found.append((f"sources.{name}.bearer", source.bearer))

@@ -18,6 +18,7 @@ from responder.domain.settings import (
     RuleSettings,
     Source,
     Target,
+    VaultSettings,
 )
 from responder.domain.severity import Severity
 from responder.settings.fields import FILLED, ByType, Items, Keys, Named, Table, Value
@@ -35,6 +36,7 @@ from responder.settings.values import (
     read_audit_kept,
     read_base_url,
     read_bytes,
+    read_count,
     read_deliveries_kept,
     read_duration,
     read_filled_text,
@@ -123,6 +125,16 @@ class RetentionKeys(Keys):
         return Retention(**data)
 
 
+class VaultKeys(Keys):
+    keys = Value(read_secret)
+    raw_days = Value(read_count)
+    undo_hours = Value(read_count)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> VaultSettings:
+        return VaultSettings(**data)
+
+
 class FileKeys(Keys):
     database = Value(read_secret, load_default=Secret(("env:DATABASE_URL",)))
     token_keys = Value(read_secret, load_default=Secret(("file:responder-keys.json",)))
@@ -147,4 +159,5 @@ class FileKeys(Keys):
     review = Table(ReviewKeys)
     dead_man = Table(DeadManKeys)
     retention = Table(RetentionKeys)
+    vault = Table(VaultKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

@@ -1,8 +1,11 @@
 -- name: insert_delivery
 -- What a sender handed in, as it came and as it was normalised.
-INSERT INTO delivery (id, received_at, source, outcome, body, body_sha256, headers, notices,
+WITH raw AS (
+    INSERT INTO raw_body (delivery_id, received_at, encrypted)
+    SELECT %(id)s, %(now)s, %(encrypted)s::bytea WHERE %(encrypted)s::bytea IS NOT NULL)
+INSERT INTO delivery (id, received_at, source, outcome, body_sha256, body_bytes, headers, notices,
                       alert_count, page_due_at, triaged_at, note)
-VALUES (%(id)s, %(now)s, %(source)s, %(outcome)s, %(body)s, sha256(%(body)s), %(headers)s,
+VALUES (%(id)s, %(now)s, %(source)s, %(outcome)s, %(body_sha256)s, %(body_bytes)s, %(headers)s,
         %(notices)s, %(alert_count)s, %(page_due_at)s, %(triaged_at)s, %(note)s);
 
 -- name: insert_delivery_key
@@ -67,7 +70,7 @@ LIMIT 100;
 -- name: delivery
 -- One delivery, without its body.
 SELECT id, received_at, source, outcome, headers, alert_count, triaged_at, note,
-       encode(body_sha256, 'hex') AS body_sha256, length(body) AS body_bytes
+       encode(body_sha256, 'hex') AS body_sha256, coalesce(body_bytes, length(body), 0) AS body_bytes
 FROM delivery WHERE id = %(id)s;
 
 -- name: delivery_alerts
@@ -160,15 +163,41 @@ SELECT coalesce(bool_and(d.triaged_at IS NOT NULL), false) AND NOT EXISTS (
 FROM delivery d WHERE d.id = %(id)s;
 
 -- name: delivery_body
--- What came, as it came.
-SELECT body FROM delivery WHERE id = %(id)s;
+-- What came, as it came: encrypted, or in the open when an earlier release kept it; for so many days.
+SELECT d.id, d.body, r.encrypted
+FROM delivery d
+LEFT JOIN raw_body r ON r.received_at = d.received_at AND r.delivery_id = d.id
+    AND d.received_at > %(now)s - %(kept_for)s::interval
+WHERE d.id = %(id)s;
 
 -- name: lock_quarantined
 -- A delivery with anything quarantined in it, held until the transaction ends.
-SELECT id, received_at, source, outcome, headers, notices, body, note, note LIKE 'redriven as %%' AS redriven
+SELECT id, received_at, source, outcome, headers, notices, note, note LIKE 'redriven as %%' AS redriven
 FROM delivery
 WHERE id = %(id)s AND (outcome = 'quarantined' OR notices @? '$[*].malformed')
 FOR UPDATE;
+
+-- name: lock_open_bodies
+-- Up to where deliveries were searched for bodies in the open; nothing when somebody else searches.
+SELECT encrypted_to FROM housekeeping FOR UPDATE SKIP LOCKED;
+
+-- name: open_bodies
+-- The next deliveries whose bodies an earlier release kept in the open.
+SELECT id, received_at, body FROM delivery
+WHERE received_at >= %(encrypted_to)s AND body IS NOT NULL
+ORDER BY received_at LIMIT 100;
+
+-- name: keep_encrypted
+-- A body as it is kept from now on; none of it when it is too old to be kept.
+WITH raw AS (
+    INSERT INTO raw_body (delivery_id, received_at, encrypted)
+    SELECT %(id)s, %(received_at)s, %(encrypted)s WHERE %(received_at)s > %(now)s - %(kept_for)s::interval)
+UPDATE delivery SET body = NULL, body_bytes = length(body)
+WHERE received_at = %(received_at)s AND id = %(id)s;
+
+-- name: searched_bodies
+-- So far nothing is in the open any more.
+UPDATE housekeeping SET encrypted_to = %(encrypted_to)s;
 
 -- name: note_delivery
 -- What became of it later.

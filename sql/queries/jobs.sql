@@ -44,6 +44,10 @@ DELETE FROM idempotency_key WHERE at < %(now)s - interval '1 day';
 -- The partitions of the coming days and months.
 SELECT make_partitions(%(now)s);
 
+-- name: drop_raw_bodies
+-- Bodies that were kept for as long as they may be.
+SELECT drop_raw_bodies(%(now)s - %(kept_for)s::interval);
+
 -- name: try_slot
 -- One of a target's connections, for this session.
 SELECT pg_try_advisory_lock(hashtextextended('responder:slot:' || %(name)s, 0));

@@ -14,6 +14,9 @@ SETTINGS = """
 database = "env:CLI_DATABASE"
 token_keys = "file:{folder}/keys.json"
 
+[vault]
+keys = "env:TEST_VAULT"
+
 [sources.prometheus]
 type = "alertmanager"
 bearer = "env:TEST_TOKEN"

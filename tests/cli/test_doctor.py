@@ -29,6 +29,9 @@ database = "env:CLI_DATABASE"
 token_keys = "file:{folder}/keys.json"
 public_url = "{url}"
 
+[vault]
+keys = "env:TEST_VAULT"
+
 [sources.prometheus]
 type = "alertmanager"
 bearer = "env:TEST_TOKEN"

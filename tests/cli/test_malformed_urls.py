@@ -34,6 +34,9 @@ database = "env:TEST_DATABASE"
 token_keys = "env:TEST_KEYS"
 runbook = "{root}"
 
+[vault]
+keys = "env:TEST_VAULT"
+
 [targets.shop_eu]
 kind = "shop"
 matches = []

@@ -21,6 +21,7 @@ from responder.pipeline.accept import accept
 from responder.pipeline.services import Services
 from responder.settings import load
 from responder.sources import Request
+from responder.store.vault import new_key
 from responder.web import create_app
 from responder.web.tokens import TokenKeys, new_keys
 from tests.conftest import _memory
@@ -37,6 +38,9 @@ database = "file:{folder}/ours"
 token_keys = "file:{folder}/keys.json"
 autonomy = "act"
 runbook = "{runbook}"
+
+[vault]
+keys = "file:{folder}/vault_key"
 
 [sources.prometheus]
 type = "alertmanager"
@@ -133,6 +137,7 @@ def storm(
     config, runbook = tmp_path / "responder.toml", tmp_path / "runbook"
     keys = tmp_path / "keys.json"
     keys.write_text(new_keys(new_id()))
+    (tmp_path / "vault_key").write_text(new_key())
     (tmp_path / "ours").write_text(database)
     (tmp_path / "bearer").write_text(BEARER)
     written = _SETTINGS.format(folder=tmp_path, runbook=runbook)

@@ -57,6 +57,7 @@ def misread(house: House) -> Accepted:
     learns(house, "alertmanager")
     assert accepted.outcome == "quarantined"
     good = json.dumps(alertmanager(alert("Odd", severity="critical")))
+    house.sql("TRUNCATE raw_body")  # as an earlier release kept it
     house.sql("UPDATE delivery SET body = convert_to(%s, 'UTF8')", good)
     return accepted
 
@@ -76,9 +77,9 @@ def test_what_is_understood_now_is_a_delivery_of_its_own(house: House) -> None:
     house.settle()
     assert house.incident().severity == "P0"
     assert house.pager.happenings() == ["opened"]
-    old, new = house.sql("SELECT outcome, note, body, received_at FROM delivery ORDER BY id")
+    old, new = house.sql("SELECT id, outcome, note FROM delivery ORDER BY id")
     assert (old["outcome"], old["note"]) == ("quarantined", f"redriven as {second.delivery}")
-    assert (new["outcome"], bytes(new["body"])) == ("accepted", bytes(old["body"]))
+    assert (new["outcome"], house.body(new["id"])) == ("accepted", house.body(old["id"]))
     (event,) = house.sql("SELECT * FROM audit_event WHERE after = 'redriven'")
     assert (event["actor"], event["subject"]) == ("ann", f"delivery {first.delivery}")
     assert "redriven before" in refusal(house, first.delivery)
@@ -94,6 +95,7 @@ def test_of_a_batch_only_what_was_not_understood_is_taken(house: House) -> None:
     mended = json.dumps(
         alertmanager(alert("Good", severity="info"), alert("Mended", severity="info"))
     )
+    house.sql("TRUNCATE raw_body")  # as an earlier release kept it
     house.sql("UPDATE delivery SET body = convert_to(%s, 'UTF8')", mended)
     second = redrive_delivery(house.services, first.delivery, PERSON)
     assert second.alerts == 1
@@ -112,6 +114,7 @@ def test_what_was_understood_is_known_again_wherever_it_stands_now(house: House)
     assert (first.alerts, first.quarantined) == (2, 1)
     house.settle()
     mended = json.dumps(alertmanager(alert("Mended", severity="info"), odd, grave))
+    house.sql("TRUNCATE raw_body")  # as an earlier release kept it
     house.sql("UPDATE delivery SET body = convert_to(%s, 'UTF8')", mended)
     second = redrive_delivery(house.services, first.delivery, PERSON)
     assert second.alerts == 1

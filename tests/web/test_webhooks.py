@@ -56,7 +56,7 @@ def test_202_means_that_it_is_committed(client: FlaskClient, house: House) -> No
         "duplicate": False,
         "links": {"self": f"http://127.0.0.1:8000/v1/deliveries/{row['id']}"},
     }
-    assert bytes(row["body"]) == json.dumps(GOOD).encode()
+    assert house.body(row["id"]) == json.dumps(GOOD).encode()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ from responder.embedded import LocalPostgres, PostgresNotFound, PostgresNotStart
 from responder.settings import unreadable_secrets
 from responder.store.migrations import DatabaseAway, MigrationRefused, migrate
 
+#: What makes the secrets that nobody else gives us.
+_MADE_BY = {"token_keys is made": "token keys", "vault.keys is made": "vault key"}
+
 
 @click.command()
 @click.option("--once", is_flag=True, help="End after the story; 1 if any of it did not happen.")
@@ -75,8 +78,8 @@ def up(config: Path, bind: str, data: Path | None) -> None:
         _provide_database(stack, settings, data)
         unreadable = unreadable_secrets(settings)
         if unreadable:
-            hint = "token keys are made by: responder token keys --out FILE"
-            raise Refusal("\n  ".join(["secrets are missing:", *unreadable, hint]))
+            made = [f"{key} by: responder {made} --out FILE" for key, made in _MADE_BY.items()]
+            raise Refusal("\n  ".join(["secrets are missing:", *unreadable, *made]))
         migrate(settings.database.value())
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="responder-up-")))
         children = start_responder(stack, logs, config, bind)

@@ -11,6 +11,7 @@ from responder.cli.demo.stand_in import StandIn
 from responder.domain.ids import new_id
 from responder.domain.settings import Settings
 from responder.settings import load
+from responder.store.vault import new_key
 from responder.web.tokens import new_keys
 
 _SETTINGS = """\
@@ -19,6 +20,9 @@ database = "file:{folder}/database"
 token_keys = "file:{folder}/token_keys"
 public_url = "{url}"
 autonomy = "act"
+
+[vault]
+keys = "file:{folder}/vault_key"
 
 [sources.alertmanager]
 type = "alertmanager"
@@ -234,6 +238,7 @@ class SecretFiles:
 def make_secrets(kept: SecretFiles) -> None:
     """All that can be made before anything listens."""
     kept.write("token_keys", new_keys(new_id()))
+    kept.write("vault_key", new_key())
     kept.make("bearer", "basic", "grafana_secret", "pagerduty_new", "pagerduty_old")
     kept.make("pagerduty_token", "routing_key")
     for name in ("monitor_secret", "webhook_new", "webhook_old"):

@@ -52,8 +52,8 @@ def dead_man(settings: Settings) -> Iterator[Sign]:
 
 
 def keys(settings: Settings) -> Iterator[Sign]:
-    """The files that sign tokens: readable, and by us alone."""
-    for reference in settings.token_keys.references:
+    """The files that sign tokens and encrypt: readable, and by us alone."""
+    for reference in settings.token_keys.references + settings.vault.keys.references:
         kind, _, place = reference.partition(":")
         mode = Path(place).stat().st_mode if kind == "file" and Path(place).exists() else 0
         if stat.S_IMODE(mode) & 0o077:

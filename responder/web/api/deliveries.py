@@ -7,7 +7,9 @@ from flask import Response, g, jsonify
 from marshmallow import fields, validate
 
 from responder.domain.alert import AlertOutcome, AlertStatus, DeliveryOutcome
+from responder.pipeline.raw import read_body
 from responder.pipeline.redrive import NotRedriven, redrive_delivery
+from responder.store.vault import Locked
 from responder.web.api import lists
 from responder.web.api.endpoints import Endpoints, services
 from responder.web.api.schemas import (
@@ -98,16 +100,18 @@ def delivery(delivery_id: UUID) -> Response:
     "/deliveries/<uuid:delivery_id>/body",
     role="admin",
     answers={},
-    problems=["not_found"],
+    problems=["not_found", "not_possible"],
     also={"responses": {200: described({"type": "string"}, media_type="application/octet-stream")}},
 )
 def delivery_body(delivery_id: UUID) -> Response:
-    """The raw body, as it came; it may hold personal data."""
-    with services().store.transaction() as tx:
-        row = tx.maybe("delivery_body", id=delivery_id)
-    if row is None:
-        raise Problem(404, "not_found", "there is no such delivery")
-    return Response(bytes(row["body"]), content_type="application/octet-stream")
+    """The raw body, as it came, for `raw_days`; the audit says who looked at it."""
+    try:
+        body = read_body(services(), delivery_id, g.caller.actor)
+    except Locked as locked:
+        raise Problem(409, "not_possible", f"it cannot be read: {locked}") from None
+    if body is None:
+        raise Problem(404, "not_found", "there is no such delivery, or its body is deleted")
+    return Response(body, content_type="application/octet-stream")
 
 
 @endpoints.post(
