@@ -7,7 +7,6 @@ outside cannot leave its line: whatever is not printable ASCII is a JSON escape.
 import json
 import logging
 import logging.config
-import re
 import sys
 import threading
 import traceback
@@ -17,14 +16,12 @@ from typing import Any
 
 import structlog
 
+from responder.domain.redaction import SECRETS
+
 _LONGEST = 2000
 _LONGEST_MESSAGE = 300
 #: Frames of one exception, and exceptions of one chain; a recursion that ran away has a thousand.
 _FRAMES, _CHAIN = 30, 10
-
-#: No secret is ever meant to be logged. Should the message of a library repeat one, then it stands
-#: in a URL or behind the word of its scheme.
-_CREDENTIAL = re.compile(r"(://[^\s/:@]*:)\S*@|\b((?:bearer|basic)\s+)[\w.~+/=-]{16,}", re.I)
 
 _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
 
@@ -153,10 +150,8 @@ def _told(value: object) -> object:
 
 
 def _short(text: str, longest: int) -> str:
-    def mask(found: re.Match[str]) -> str:
-        return f"{found[1]}***@" if found[1] else f"{found[2]}***"
-
-    return _CREDENTIAL.sub(mask, text[: 2 * _LONGEST])[:longest]
+    """No secret is ever meant to be logged; should the message of a library repeat one, it goes."""
+    return SECRETS.text(text[: 2 * _LONGEST])[:longest]
 
 
 def _traceback(error: BaseException) -> str:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError
 
+from responder.domain.redaction import SECRETS
+
 #: An answer that is longer is cut; none that we read needs more.
 MAX_ANSWER = 1_000_000
 MAX_REFUSAL = 4_096
@@ -36,7 +38,7 @@ class Undelivered(Exception):
         retry_after: float | None = None,
         maybe: bool = False,
     ) -> None:
-        super().__init__(message)
+        super().__init__(SECRETS.text(message))
         self.permanent = permanent
         self.retry_after = retry_after
         self.maybe = maybe

@@ -17,8 +17,9 @@ from responder.pipeline.checklist import answer_items
 from responder.pipeline.checks import run_checks
 from responder.pipeline.digest import tell_digest
 from responder.pipeline.enrich import enrich
+from responder.pipeline.images import encrypt_images
 from responder.pipeline.pages import Watch, deliver_messages, watches
-from responder.pipeline.raw import encrypt_the_rest
+from responder.pipeline.raw import encrypt_bodies
 from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
 from responder.pipeline.triage import give_up_triage, triage
@@ -44,6 +45,7 @@ _TIDYING = (
     "tidy_questions",
     "tidy_delivery_keys",
     "tidy_idempotency_keys",
+    "tidy_images",
 )
 _GRACE = 25.0
 _AGAIN = 1.0
@@ -61,7 +63,7 @@ def run(services: Services, slots: int = 8) -> None:
         *watches(services),
         Watch(services, deliver_messages),
         Watch(services, answer_items, every=_ANSWER_EVERY),
-        Watch(services, sweep, tidy, encrypt_the_rest, every=_SWEEP_EVERY),
+        Watch(services, sweep, tidy, encrypt_bodies, encrypt_images, every=_SWEEP_EVERY),
         Watch(services, run_checks, tell_digest, every=_CHECK_EVERY),
         Watch(services, retain, every=_RETAIN_EVERY),
     ]

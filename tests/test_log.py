@@ -178,9 +178,15 @@ def test_an_error_without_end_is_told_in_short(told: Told) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("no route to postgresql://ann:p@ss/w:rd@db/x", "no route to postgresql://ann:***@db/x"),
-        ("Authorization: Bearer eyJhbGciOiJFZERTQSJ9.abc", "Authorization: Bearer ***"),
-        ("sent Basic dXNlcjpwYXNzd29yZA==", "sent Basic ***"),
+        (
+            "no route to postgresql://ann:p@ss/w:rd@db/x",
+            "no route to postgresql://ann:[redacted: password]@db/x",
+        ),
+        (
+            "Authorization: Bearer eyJhbGciOiJFZERTQSJ9.abc",
+            "Authorization: Bearer [redacted: authorization]",
+        ),
+        ("sent Basic dXNlcjpwYXNzd29yZA==", "sent Basic [redacted: authorization]"),
         ("a basic mistake, see https://example.com/@me", None),
     ],
 )

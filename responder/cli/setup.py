@@ -14,6 +14,7 @@ from responder.cli.common import (
     read_settings,
     seen,
 )
+from responder.cli.redacted import redact_mistakes
 from responder.cli.roles import excesses, lacks, rights_of
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
@@ -69,6 +70,7 @@ def runbook_mistakes(settings: Settings) -> Iterator[str]:
     for rule in catalogue.rules.values():
         if rule.rule.target not in kinds:
             yield f"targets: rule {rule.name} needs a target of kind {rule.rule.target}"
+    yield from redact_mistakes(settings, catalogue)
     yield from _check_mistakes(settings, catalogue)
 
 

@@ -9,6 +9,7 @@ from re import Pattern
 from responder.domain.decision import Autonomy
 from responder.domain.hours import Hours
 from responder.domain.matcher import Matcher
+from responder.domain.redaction import SECRETS, Redaction
 from responder.domain.review import ReviewSettings
 from responder.domain.secret import Secret
 from responder.domain.severity import Severity
@@ -77,6 +78,7 @@ class Target:
     that may do what cannot run in a transaction, around any pooler. claims: as whom options act
     that need somebody known to the target, as a JWT would say it: {"sub": "<an admin's id>"}.
     accepts: what its roles may do beyond their needs, as `check` names it, and why that is right.
+    redact: what its rows and its words lose before anybody sees them.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Target:
     http_paths: Sequence[str] = ()
     claims: Mapping[str, str] = field(default_factory=dict)
     accepts: Mapping[str, str] = field(default_factory=dict)
+    redact: Redaction = SECRETS
 
 
 @dataclass(frozen=True)
@@ -283,3 +286,4 @@ class Settings:
     dead_man: DeadMan | None = None
     retention: Retention = Retention()
     vault: VaultSettings = VaultSettings()
+    redact: Redaction = SECRETS

@@ -13,6 +13,7 @@ from responder.domain.alert import Alert, AlertStatus, DeliveryOutcome, Echo, Ma
 from responder.domain.settings import Source
 from responder.domain.severity import Severity
 from responder.pipeline.bare import flush
+from responder.pipeline.door import identifier, taken_in
 from responder.pipeline.keep import Page
 from responder.pipeline.raw import place_of
 from responder.pipeline.services import Services
@@ -80,8 +81,11 @@ def accept(services: Services, source_name: str, request: Request) -> Accepted:
         if len(notices) > MAX_ALERTS:
             raise NotUnderstood(f"there are {len(notices)} alerts; at most {MAX_ALERTS} are taken")
     except NotUnderstood as error:
-        return _quarantine(services, source, request, body, str(error))
+        why = services.settings.redact.text(str(error))
+        return _quarantine(services, source, request, body, why)
+    notices = taken_in(services, notices)
     key = adapter.delivery_key(request, payload, source)
+    key = key and identifier(services.settings.redact, key)
     severity, pages = most_severe(services, notices, request.at)
     read = Read(source, request, body, key, notices)
     with services.keep.held(pages) as hold:
@@ -195,7 +199,7 @@ def _insert(
         "triaged_at": None,
         "note": "",
     }
-    headers = read.request.headers
+    headers, told = read.request.headers, services.settings.redact.text
     tx.run(
         "insert_delivery",
         id=delivery,
@@ -204,7 +208,7 @@ def _insert(
         encrypted=_encrypted(services, delivery, read.body, outcome),
         body_sha256=hashlib.sha256(read.body).digest(),
         body_bytes=len(read.body),
-        headers={name: headers[name][:500] for name in KEPT_HEADERS if name in headers},
+        headers={name: told(headers[name])[:500] for name in KEPT_HEADERS if name in headers},
         **{**defaults, **columns},
     )
 
@@ -260,7 +264,7 @@ def refuse(services: Services, source: str, address: str, why: str) -> None:
                 event_id=UUID(bytes=digest[:16]),
                 address=address,
                 why=why,
-                asked_for=ascii(source[:100]),
+                asked_for=ascii(services.settings.redact.text(source)[:100]),
             )
     except StoreAway:
         services.log.warning("refused, not recorded", source=name, why=why)

@@ -171,7 +171,11 @@ def _attempt(services: Services, receiver: str, message: Message) -> Undelivered
     try:
         services.receivers[receiver].deliver(message, datetime.now(UTC), TIMEOUT)
     except Undelivered as error:
-        services.log.error("a bare page did not leave", receiver=receiver, why=str(error))
+        services.log.error(
+            "a bare page did not leave",
+            receiver=receiver,
+            why=services.settings.redact.text(str(error)),
+        )
         if not keep.resting(receiver):  # else it was counted with one that was under way beside it
             failures = keep.rests[receiver].failures + 1 if receiver in keep.rests else 1
             until = keep.clock() + pause(error, failures, page=True)

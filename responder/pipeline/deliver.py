@@ -111,10 +111,11 @@ def _send(services: Services, row: Mapping[str, Any], until: float) -> None:
         try:
             _hand_over(services, row, told, now)
         except Undelivered as error:
+            said = services.settings.redact.text(str(error))[:500]
             services.log.warning(
-                "not delivered", receiver=row["receiver"], page=row["page"], why=str(error)
+                "not delivered", receiver=row["receiver"], page=row["page"], why=said
             )
-            _failed(services, row, error)
+            _failed(services, row, error, said)
         else:
             _sent(services, row, told)
 
@@ -141,7 +142,7 @@ def _sent(services: Services, row: Mapping[str, Any], told: Any) -> None:
     _count(services, "receiver_sent", name=row["receiver"])
 
 
-def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> None:
+def _failed(services: Services, row: Mapping[str, Any], error: Undelivered, said: str) -> None:
     """Tried again later, or given up; a page goes to the fallback at its first failure."""
     fell_back = False
     with services.store.transaction() as tx:
@@ -153,18 +154,18 @@ def _failed(services: Services, row: Mapping[str, Any], error: Undelivered) -> N
             dead=dead,
             maybe=error.maybe,
             due_at=tx.now + timedelta(seconds=pause(error, row["attempts"], row["page"])),
-            error=str(error)[:500],
+            error=said,
         )
         if changed and (dead or row["attempts"] == 1):
-            _event(tx, row, "dead" if dead else "due", error=str(error)[:500])
+            _event(tx, row, "dead" if dead else "due", error=said)
         if changed and row["page"] and row["happening"] == Happening.OPENED:
-            fell_back = _fall_back(services, tx, row, str(error)[:500], dead)
+            fell_back = _fall_back(services, tx, row, said, dead)
     if not error.permanent:
         _count(
             services,
             "receiver_failed",
             name=row["receiver"],
-            error=str(error)[:500],
+            error=said,
             circuit_failures=CIRCUIT_FAILURES,
             circuit_open=CIRCUIT_OPEN,
         )

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from responder.domain.alert import notice_from_json
 from responder.log import about
+from responder.pipeline.door import taken_in
 from responder.pipeline.services import Services
 from responder.sources import ENRICHERS
 
@@ -30,6 +31,6 @@ def enrich(services: Services, delivery_id: UUID) -> None:
             "enrich_delivery",
             id=delivery_id,
             received_at=row["received_at"],
-            notices=[notice.to_json() for notice in notices],
+            notices=[notice.to_json() for notice in taken_in(services, notices)],
             alert_count=alerts,
         )

@@ -33,6 +33,7 @@ from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Option
 from responder.store import Refused, Transaction
 from responder.store.incidents import step
+from responder.store.vault import Locked
 from responder.targets import writing
 from responder.targets.direct import Work
 
@@ -70,7 +71,11 @@ def _asked_for(
     if waited > PATIENCE:
         return decide_again(incident, services, asked["id"], "no worker took it in time")
     if asked["undoes"] is not None:
-        return _with_slot(incident, services, asked, undo_of(services, asked), None)
+        try:
+            undo = undo_of(services, asked)
+        except Locked as locked:
+            return decide_again(incident, services, asked["id"], str(locked))
+        return _with_slot(incident, services, asked, undo, None)
     if rule is None or rule.checksum != asked["rule_checksum"]:
         return decide_again(incident, services, asked["id"], "the rule was edited meanwhile")
     option = rule.options[asked["option"]]

@@ -10,11 +10,13 @@ from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident
 from responder.domain.severity import Severity
 from responder.pipeline.decide import notice_failover
+from responder.pipeline.images import Image, keep_image, shown
 from responder.pipeline.maintenance import NO_WINDOW, fixing_resumes, window_allows
 from responder.pipeline.services import Services
 from responder.pipeline.settle import fix_event
 from responder.runbook.rule import Option
 from responder.store import Refused
+from responder.store.vault import Locked
 from responder.targets import writing
 
 
@@ -76,12 +78,14 @@ def pass_gate(
             system_identifier=made.system_identifier,
             timeline=made.timeline,
             counts=dict(made.counts),
-            before_rows=made.before,
-            after_rows=made.after,
-            left_rows=list(made.left),
+            **shown(services, made),
         )
         if row is None:
             raise AtTheGate("the walk was taken over by another worker")
+        try:
+            keep_image(services, tx, fix_id, Image(made.before, made.after), tx.now)
+        except Locked as locked:
+            raise AtTheGate(f"its rows could not be kept for an undo: {locked}") from None
         fix_event(tx, incident, row, FixStatus.STARTED, FixStatus.RECORDED, counts=made.counts)
 
 

@@ -56,6 +56,7 @@ def hear(services: Services, tx: Transaction, source: str, echo: Echo) -> None:
 
 def note(services: Services, incident_id: UUID, actor: Actor, text: str) -> bool:
     """What somebody wants the others to know; False when there is no such incident."""
+    text = services.settings.redact.text(text)
     with services.store.transaction() as tx:
         row = tx.maybe("lock_incident", id=incident_id)
         if row is None:

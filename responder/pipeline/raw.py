@@ -37,7 +37,7 @@ def read_body(services: Services, delivery: UUID, actor: Actor) -> bytes | None:
     return body
 
 
-def encrypt_the_rest(services: Services) -> None:
+def encrypt_bodies(services: Services) -> None:
     """Some of what an earlier release kept in the open, the oldest first: one small step."""
     kept_for = services.settings.vault.raw_for
     with services.store.transaction() as tx:

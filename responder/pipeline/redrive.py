@@ -11,6 +11,7 @@ from responder.domain.alert import DeliveryOutcome, Malformed, Notice
 from responder.domain.incident import dedup_key
 from responder.domain.notification import Happening, Message
 from responder.pipeline.accept import Accepted, Read, keep, most_severe
+from responder.pipeline.door import taken_in
 from responder.pipeline.raw import body_of
 from responder.pipeline.services import Services, record
 from responder.sources import ADAPTERS, NotUnderstood, Request, Unreadable, read_json
@@ -47,11 +48,12 @@ def redrive_delivery(services: Services, delivery_id: UUID, actor: Actor) -> Acc
             raise NotRedriven(f"its body is deleted: bodies are kept for {days} days")
         request = Request(row["headers"], body, row["received_at"])
         try:
-            notices = ADAPTERS[source.type].parse(
+            parsed = ADAPTERS[source.type].parse(
                 read_json(request.body), source, row["received_at"]
             )
         except (NotUnderstood, Unreadable) as error:
             raise NotRedriven(f"it is still not understood: {error}") from None
+        notices = taken_in(services, parsed)
         known = [notice for notice in _new(notices, row) if not isinstance(notice, Malformed)]
         if not known:
             raise NotRedriven("nothing in it is understood that was not understood before")

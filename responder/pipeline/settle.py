@@ -16,6 +16,7 @@ from responder.domain.incident import Incident, Stage
 from responder.domain.notification import Happening
 from responder.pipeline import climbing
 from responder.pipeline.decide import gather_facts, hand_to_people, store_decision
+from responder.pipeline.images import shown
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, move, record
 from responder.pipeline.undoing import after_undo, end_verification, note_undo
@@ -82,9 +83,7 @@ def tried(
             id=fix_id,
             reason=reason,
             counts=dict(made.counts),
-            before_rows=made.before,
-            after_rows=made.after,
-            left_rows=list(made.left),
+            **shown(services, made),
         )
         if row is None:
             raise Fenced
@@ -143,7 +142,8 @@ def nothing_left(
     left: the ids of the rows that an undo left as they are: all.
     """
     with services.store.transaction() as tx:
-        tx.run("name_left", id=fix_id, left_rows=list(left))
+        redact = services.settings.redact
+        tx.run("name_left", id=fix_id, left_rows=[redact.text(each) for each in left])
         if settle(tx, incident, fix_id, FixStatus.REFUSED, reason):
             return _leave_to_person(services, tx, incident)
         after = move(tx, incident, "advance", next=Stage.WATCH)

@@ -8,24 +8,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from responder.domain.actor import Actor, may
 from responder.domain.fix import FixStatus
 from responder.domain.incident import Incident, Stage
+from responder.domain.numbers import exact
 from responder.pipeline import climbing
 from responder.pipeline.by_hand import Begun, NotBegun, Objection, once
 from responder.pipeline.decide import notice_failover
 from responder.pipeline.document import NO_CLAIMS
+from responder.pipeline.images import image_of
 from responder.pipeline.services import Services, iso, record
 from responder.pipeline.walking import enqueue_walk
 from responder.store import Refused, Transaction
 from responder.store.incidents import incident_from_row
+from responder.store.vault import Locked
 
-#: So long the images of a fix are kept, and it may be undone.
-UNDO_FOR = timedelta(hours=72)
 #: Stages at which an incident rests; one that is verifying a fix stops that for its undo.
 _AT_REST = (Stage.DIAGNOSE, Stage.VERIFY, Stage.WATCH, Stage.DONE)
 #: What would wake it there.
@@ -125,12 +125,14 @@ def _can_be_undone(services: Services, tx: Transaction, fix: Mapping[str, Any], 
     if not may(role, kept["role"]):
         raise NotBegun(Objection.FORBIDDEN, f"undoing this option needs the role {kept['role']}")
     target = services.settings.targets.get(fix["target"])
+    hours, undo_for = services.settings.vault.undo_hours, services.settings.vault.undo_for
+    before, after = _rows(services, tx, fix)
     objections = {
-        f"it was made at {iso(fix['ended_at'])}: a fix can be undone for "
-        f"{UNDO_FOR // timedelta(hours=1)} hours": fix["ended_at"] + UNDO_FOR < tx.now,
-        "no rows were kept of it": not fix["before_rows"] or not fix["after_rows"],
+        f"it was made at {iso(fix['ended_at'])}: a fix can be undone for {hours} hours, and its"
+        " exact rows are deleted then": before is None or fix["ended_at"] + undo_for < tx.now,
+        "no rows were kept of it": not before or not after,
         "its rows have no id, so none could be named": any(
-            row.get("id") is None for row in (*fix["before_rows"], *fix["after_rows"])
+            row.get("id") is None for row in (*(before or ()), *(after or ()))
         ),
         "the target has no fixing role": target is None or target.writing is None,
         NO_CLAIMS: kept["claims"] and target is not None and not target.claims,
@@ -138,6 +140,16 @@ def _can_be_undone(services: Services, tx: Transaction, fix: Mapping[str, Any], 
     for objection, holds in objections.items():
         if holds:
             raise NotBegun(Objection.NOT_POSSIBLE, objection)
+
+
+def _rows(services: Services, tx: Transaction, fix: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The exact rows before and after; None for both when they are deleted."""
+    try:
+        image = image_of(services, tx, fix["id"])
+    except Locked as locked:
+        why = f"the rows that it needs cannot be read: {locked}"
+        raise NotBegun(Objection.NOT_POSSIBLE, why) from None
+    return (exact(image.before), exact(image.after)) if image else (None, None)
 
 
 def _was_made(tx: Transaction, fix: Mapping[str, Any]) -> None:

@@ -12,12 +12,14 @@ from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import Incident, IncidentStatus, Stage
 from responder.domain.notification import Happening
 from responder.domain.statements import Statement
+from responder.pipeline.images import image_of
 from responder.pipeline.notify import tell
 from responder.pipeline.services import Services, move, record
 from responder.runbook.loader import LoadedRule
 from responder.runbook.rule import Option
 from responder.store import Transaction
 from responder.store.incidents import lock_incident
+from responder.store.vault import Locked
 from responder.targets.undo import Undo
 
 
@@ -38,15 +40,17 @@ def kept_for_undo(rule: LoadedRule, option: Option) -> dict[str, Any]:
 
 
 def undo_of(services: Services, row: Mapping[str, Any]) -> Undo:
-    """What a row that undoes another one does to the target."""
+    """What a row that undoes another one does to the target. Locked: its rows cannot be read."""
     kept = row["statements"]["undo"]
     with services.store.transaction() as tx:
-        images = tx.one("images", id=row["undoes"])
+        image = image_of(services, tx, row["undoes"])
+    if image is None:
+        raise Locked("the rows that it needs are deleted")
     return Undo(
         key=row["key"],
         statement=Statement(f"{row['option']}_undo", kept["sql"], "Takes the fix back."),
-        before=images["before"],
-        after=images["after"],
+        before=image.before,
+        after=image.after,
         parameters=row["parameters"],
         tables=kept["changes"],
         max_rows=kept["max_rows"],

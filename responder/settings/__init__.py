@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from marshmallow import ValidationError
 from marshmallow.exceptions import SCHEMA
 
 from responder.domain.hours import Hours
+from responder.domain.redaction import Redaction
 from responder.domain.secret import Secret, SecretMissing
 from responder.domain.settings import Receiver, Route, Settings
 from responder.domain.signing import sign
@@ -88,8 +90,12 @@ def read(text: str, origin: str) -> Settings:
     digest = loaded.pop("digest", {}).get("receivers")
     written = loaded.pop("contacts", {}).values()
     contacts, mailed = join(written, receivers, loaded.get("business_hours", Hours()))
+    redact = loaded.pop("redact", Redaction())
+    targets = loaded.pop("targets", {})
     return Settings(
         **loaded,
+        redact=redact,
+        targets={name: replace(each, redact=redact) for name, each in targets.items()},
         receivers={**receivers, **mailed},
         contacts=contacts,
         routes=routes,

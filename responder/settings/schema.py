@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import post_load
 
 from responder.domain.decision import Autonomy
+from responder.domain.redaction import Redaction
 from responder.domain.review import ReviewSettings
 from responder.domain.secret import Secret
 from responder.domain.settings import (
@@ -36,6 +37,7 @@ from responder.settings.values import (
     read_audit_kept,
     read_base_url,
     read_bytes,
+    read_column,
     read_count,
     read_deliveries_kept,
     read_duration,
@@ -44,6 +46,7 @@ from responder.settings.values import (
     read_path,
     read_sample,
     read_secret,
+    read_secret_pattern,
     read_switch,
     read_text,
 )
@@ -135,6 +138,16 @@ class VaultKeys(Keys):
         return VaultSettings(**data)
 
 
+class RedactKeys(Keys):
+    columns = Items(Value(read_column))
+    labels = Items(Value(read_filled_text))
+    patterns = Named(Value(read_secret_pattern))
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Redaction:
+        return Redaction(**data)
+
+
 class FileKeys(Keys):
     database = Value(read_secret, load_default=Secret(("env:DATABASE_URL",)))
     token_keys = Value(read_secret, load_default=Secret(("file:responder-keys.json",)))
@@ -160,4 +173,5 @@ class FileKeys(Keys):
     dead_man = Table(DeadManKeys)
     retention = Table(RetentionKeys)
     vault = Table(VaultKeys)
+    redact = Table(RedactKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

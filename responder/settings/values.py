@@ -19,6 +19,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,25
 _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIMES = re.compile(r"((?:[01]\d|2[0-3]):[0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d|24:00)")
+_LONGEST_PATTERN = 500
 MAX_PORT = 65_535
 MAX_WAIT = timedelta(seconds=30)
 
@@ -185,6 +186,29 @@ def read_pattern(value: object) -> re.Pattern[str]:
     if not pattern.groupindex:
         raise ValueError("has no named group, such as (?P<alertname>.+)")
     return pattern
+
+
+def read_column(value: object) -> str:
+    """Rows are told apart by their id, so that one stays."""
+    if read_filled_text(value).lower() == "id":
+        raise ValueError("must not be id, by which rows are told apart")
+    return read_filled_text(value)
+
+
+def read_secret_pattern(value: object) -> str:
+    """A regular expression of what is redacted."""
+    written = read_filled_text(value)
+    if len(written) > _LONGEST_PATTERN:
+        raise ValueError(f"must be at most {_LONGEST_PATTERN} characters")
+    try:
+        found = re.compile(written).search("")
+    except (OverflowError, RecursionError):
+        raise ValueError("is too large a regular expression") from None
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {written!r}: {error}") from None
+    if found:
+        raise ValueError("matches the empty text, so it would be found everywhere")
+    return written
 
 
 def read_pointer(value: object) -> str:

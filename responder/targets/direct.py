@@ -63,8 +63,8 @@ class Work:
 class Session:
     """An open session that holds the key's lock; server: its system identifier and timeline."""
 
-    def __init__(self, connection: psycopg.Connection[DictRow], work: Work) -> None:
-        self._connection, self._work = connection, work
+    def __init__(self, connection: psycopg.Connection[DictRow], work: Work, target: Target) -> None:
+        self._connection, self._work, self._target = connection, work, target
         self._warnings: list[str] = []
         connection.add_notice_handler(self._warned)
         self._single("begin", lock_ms=_LOCK_MS, idle_ms=_IDLE_MS)
@@ -86,7 +86,9 @@ class Session:
         try:
             rows = self._run(sql, CHECK_SECONDS).fetchall()
         except psycopg.Error as error:
-            raise RolledBack(f"{self._work.check.name} cannot be asked: {said(error)}") from error
+            raise RolledBack(
+                f"{self._work.check.name} cannot be asked: {said(error, self._target)}"
+            ) from error
         states = [row["row"].get("state") for row in rows]
         if len(states) != 1 or states[0] not in list(State):
             raise RolledBack(f"{self._work.check.name} does not say one of {', '.join(State)}")
@@ -97,7 +99,9 @@ class Session:
         try:
             self._run(self._work.cleanup.sql, CLEANUP_SECONDS)
         except psycopg.Error as error:
-            raise RolledBack(f"what is half done cannot be cleaned up: {said(error)}") from error
+            raise RolledBack(
+                f"what is half done cannot be cleaned up: {said(error, self._target)}"
+            ) from error
 
     def work(self, half_done: bool) -> str:
         """Do it, which may take hours; what the server said of it, an error too."""
@@ -107,13 +111,13 @@ class Session:
             self._warnings.clear()
             self._run(self._work.apply.sql, WORK_SECONDS)
         except (psycopg.Error, RolledBack) as error:
-            return said(error)
+            return said(error, self._target)
         return "; ".join(self._warnings) or ENDED
 
     def _warned(self, notice: psycopg.errors.Diagnostic) -> None:
         """A VACUUM that may not only warns, and skips the table."""
         if notice.severity_nonlocalized == "WARNING":
-            self._warnings.append(notice.message_primary or "")
+            self._warnings.append(self._target.redact.text(notice.message_primary or ""))
 
     def _run(self, sql: str, seconds: float) -> psycopg.Cursor[DictRow]:
         """One statement, in the extended protocol, in which a second one does not parse."""
@@ -126,7 +130,7 @@ class Session:
             with within(self._connection, CHECK_SECONDS):
                 row = self._connection.execute(_SQL[name].sql, parameters).fetchone()
         except psycopg.Error as error:
-            raise RolledBack(said(error)) from error
+            raise RolledBack(said(error, self._target)) from error
         assert row is not None
         return row
 
@@ -142,7 +146,7 @@ def look(target: Target, work: Work) -> Iterator[Session]:
     connection = connect(target, "direct_url", target.direct_url)
     try:
         connection.autocommit = True
-        yield Session(connection, work)
+        yield Session(connection, work, target)
     finally:
         connection.close()
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import psycopg
 
 from responder.domain.answer import Error, ErrorKind
+from responder.domain.redaction import SECRETS
 
 _BY_CODE = {
     "25006": ErrorKind.READ_ONLY,
@@ -79,5 +80,5 @@ def session_error(error: psycopg.Error) -> Error:
 
 
 def one_line(text: str) -> str:
-    """The first line, short enough for a pager."""
-    return (text.strip().splitlines() or [""])[0][:_LONGEST]
+    """The first line without a secret, short enough for a pager."""
+    return SECRETS.text((text.strip().splitlines() or [""])[0])[:_LONGEST]

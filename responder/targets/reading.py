@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -120,7 +120,7 @@ class _Found:
 
 
 def ask(target: Target, question: Question, asked_at: datetime) -> Answer:
-    """The answer, at most ROW_CAP rows and BYTE_CAP bytes; what fails is an answer too."""
+    """The answer, redacted: at most ROW_CAP rows and BYTE_CAP bytes; what fails is one too."""
     started = time.perf_counter()
     try:
         found = _ASK[question.kind](target, question)
@@ -134,10 +134,10 @@ def ask(target: Target, question: Question, asked_at: datetime) -> Answer:
         status=status,
         asked_at=asked_at,
         ms=round((time.perf_counter() - started) * 1000, 1),
-        rows=found.rows,
+        rows=target.redact.value(found.rows),
         row_count=found.count,
         truncated=found.truncated,
-        error=found.error,
+        error=found.error and replace(found.error, message=target.redact.text(found.error.message)),
     )
 
 

@@ -151,8 +151,8 @@ class Work(Protocol):
 class OpenFix:
     """A change that is made and not committed; leaving the `with` block rolls it back."""
 
-    def __init__(self, connection: Session, made: Made) -> None:
-        self._connection = connection
+    def __init__(self, connection: Session, made: Made, target: Target) -> None:
+        self._connection, self._target = connection, target
         self.made = made
 
     def commit(self) -> None:
@@ -160,7 +160,7 @@ class OpenFix:
         try:
             self._connection.commit()
         except psycopg.Error as error:
-            raise CommitLost(said(error)) from error
+            raise CommitLost(said(error, self._target)) from error
 
 
 @contextmanager
@@ -181,10 +181,10 @@ def make(
             made = work.carry_out(connection)
             _flush(target, fix_id)
         except psycopg.errors.SerializationFailure as error:
-            raise Outrun(said(error)) from error
+            raise Outrun(said(error, target)) from error
         except psycopg.Error as error:
-            raise RolledBack(said(error)) from error
-        yield OpenFix(connection, made)
+            raise RolledBack(said(error, target)) from error
+        yield OpenFix(connection, made, target)
 
 
 def fate(target: Target, made: Made) -> Fate:
@@ -203,7 +203,7 @@ def fate(target: Target, made: Made) -> Fate:
     except psycopg.errors.InvalidParameterValue:
         return Fate.UNKNOWN  # "in the future": this server never handed that xid out
     except (psycopg.Error, RolledBack) as error:
-        raise NotAsked(said(error)) from error
+        raise NotAsked(said(error, target)) from error
 
 
 @contextmanager
@@ -231,7 +231,7 @@ def connect(target: Target, key: str, url: Secret) -> psycopg.Connection[DictRow
     except SecretMissing as missing:
         raise RolledBack(f"target {target.name}: {missing}") from None
     except psycopg.Error as error:
-        why = connect_error(error).message
+        why = target.redact.text(connect_error(error).message)
         raise RolledBack(f"the target cannot be reached: {why}") from None
     return connection
 
@@ -362,5 +362,8 @@ def _flush(target: Target, fix_id: UUID) -> None:
         connection.commit()
 
 
-def said(error: Exception) -> str:
-    return session_error(error).message if isinstance(error, psycopg.Error) else str(error)
+def said(error: Exception, target: Target) -> str:
+    """What a target said, redacted, or what we say of it."""
+    if isinstance(error, psycopg.Error):
+        return target.redact.text(session_error(error).message)
+    return str(error)

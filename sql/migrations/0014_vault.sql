@@ -69,4 +69,4 @@ CREATE TABLE fix_image (
 CREATE INDEX fix_image_expires_at ON fix_image (expires_at);
 ALTER TABLE fix ADD COLUMN image_sha256 bytea;
 CREATE INDEX fix_in_the_open ON fix (id)
-    WHERE image_sha256 IS NULL AND NOT dry_run AND (before_rows <> '[]' OR after_rows <> '[]');
+    WHERE image_sha256 IS NULL AND (before_rows <> '[]' OR after_rows <> '[]');

@@ -61,7 +61,8 @@ WHERE f.id = %(id)s AND i.id = f.incident_id;
 UPDATE fix f
 SET status = 'recorded', recorded_at = %(now)s, severity = i.severity, xid = %(xid)s,
     system_identifier = %(system_identifier)s, timeline = %(timeline)s, counts = %(counts)s,
-    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s
+    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s,
+    image_sha256 = %(image_sha256)s
 FROM incident i
 WHERE f.id = %(id)s AND i.id = f.incident_id AND f.status = 'started' AND f.attempt = i.attempt
 RETURNING f.*;
@@ -86,7 +87,8 @@ UPDATE fix SET left_rows = %(left_rows)s WHERE id = %(id)s AND status = 'started
 -- It was made, looked at and taken back: what it would have changed.
 UPDATE fix
 SET status = 'rolled_back', reason = %(reason)s, ended_at = %(now)s, counts = %(counts)s,
-    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s
+    before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s,
+    image_sha256 = %(image_sha256)s
 WHERE id = %(id)s AND dry_run AND status = 'started'
 RETURNING *;
 
@@ -112,9 +114,34 @@ WHERE incident_id = %(incident_id)s AND status = 'committed' AND undoes IS NULL
   AND (verification = 'waiting' OR verification IS NULL)
 RETURNING id;
 
--- name: images
--- The rows before and after, as texts, so that no digit is lost on the way.
-SELECT before_rows::text AS before, after_rows::text AS after FROM fix WHERE id = %(id)s;
+-- name: image
+-- The exact rows before and after: encrypted while they are kept, or in the open as an earlier release
+-- kept them, as texts, so that no digit is lost on the way.
+SELECT f.image_sha256, f.before_rows::text AS before, f.after_rows::text AS after, i.encrypted, i.expires_at
+FROM fix f LEFT JOIN fix_image i ON i.fix_id = f.id AND i.expires_at > %(now)s
+WHERE f.id = %(id)s;
+
+-- name: insert_image
+-- The exact rows of a fix, until it cannot be undone any more.
+INSERT INTO fix_image (fix_id, encrypted, expires_at) VALUES (%(fix_id)s, %(encrypted)s, %(expires_at)s);
+
+-- name: tidy_images
+-- Exact rows of fixes that cannot be undone any more.
+DELETE FROM fix_image WHERE expires_at <= %(now)s;
+
+-- name: fixes_in_the_open
+-- Fixes that are over and whose exact rows an earlier release kept in the open.
+SELECT id, incident_id, dry_run, ended_at, left_rows, before_rows::text AS before, after_rows::text AS after
+FROM fix
+WHERE image_sha256 IS NULL AND (before_rows <> '[]' OR after_rows <> '[]') AND ended_at IS NOT NULL
+LIMIT 20 FOR UPDATE SKIP LOCKED;
+
+-- name: hide_rows
+-- From now on it shows its rows redacted.
+UPDATE fix
+SET before_rows = %(before_rows)s::jsonb, after_rows = %(after_rows)s::jsonb, left_rows = %(left_rows)s,
+    image_sha256 = %(image_sha256)s
+WHERE id = %(id)s;
 
 -- name: mark_undone
 -- It was taken back.

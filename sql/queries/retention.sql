@@ -20,7 +20,7 @@ SELECT drop_partition(%(name)s) AS rows;
 
 -- name: expired_incidents
 -- The next incidents to go, of the oldest month that is over: it is older than is kept, and no incident of
--- it is open, held, lately ended, or one on which an open breaker stands.
+-- it is open, held, lately ended, waits for a review, or one on which an open breaker stands.
 WITH kept (opened_at) AS (
     SELECT opened_at FROM incident WHERE status <> 'resolved'
     UNION ALL
@@ -30,6 +30,8 @@ WITH kept (opened_at) AS (
     WHERE opened_at < %(now)s - %(audit)s::interval AND greatest(seen_at, resolved_at) >= %(now)s - %(audit)s::interval
     UNION ALL
     SELECT i.opened_at FROM held_incident h JOIN incident i ON i.id = h.incident_id
+    UNION ALL
+    SELECT i.opened_at FROM review r JOIN incident i ON i.id = r.incident_id WHERE r.waiting
     UNION ALL
     SELECT i.opened_at FROM breaker b JOIN incident i ON i.key = b.key
     WHERE b.failed_fixes >= %(breaker_limit)s OR b.unknown_fixes + b.undone_fixes > 0
@@ -61,6 +63,10 @@ DELETE FROM approval WHERE incident_id = ANY(%(ids)s);
 -- name: expire_notes
 -- What people wrote.
 DELETE FROM note WHERE incident_id = ANY(%(ids)s);
+
+-- name: expire_reviews
+-- What was judged.
+DELETE FROM review WHERE incident_id = ANY(%(ids)s);
 
 -- name: expire_answers
 -- What the diagnoses were told.

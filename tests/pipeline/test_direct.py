@@ -1,5 +1,6 @@
 """What cannot run in a transaction: an index is built by people, once, whatever dies meanwhile."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -386,7 +387,7 @@ def gone_at_the_gate(house: House) -> None:
     rule = house.services.catalogue.rules["thing"]
     work = work_of(incident, rule, rule.options["mend"], {})
     with direct.begin(target, fix_id, permit_of(house.services), work) as session:
-        made = Made(None, *session.server, before=[{"state": session.state()}])
+        made = Made(None, *session.server, before=json.dumps([{"state": session.state()}]))
         pass_gate(incident, house.services, fix_id, rule.options["mend"], made)
 
 

@@ -10,7 +10,7 @@ import pytest
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.secret import Secret
 from responder.pipeline.accept import Overloaded, accept
-from responder.pipeline.raw import encrypt_the_rest, read_body
+from responder.pipeline.raw import encrypt_bodies, read_body
 from responder.pipeline.redrive import NotRedriven, redrive_delivery
 from responder.sources import Request
 from responder.store.vault import Locked, Vault, new_key
@@ -91,7 +91,7 @@ def test_what_an_earlier_release_kept_in_the_open_is_encrypted_or_deleted(house:
     house.sql(earlier, old)
     assert house.body(young) == house.body(old) == b"in the open"
     for _ in range(3):
-        encrypt_the_rest(house.services)
+        encrypt_bodies(house.services)
     assert (house.body(young), house.body(old)) == (b"in the open", None)
     assert rows(house, "delivery WHERE body IS NOT NULL") == 0
     assert rows(house, "delivery WHERE body_bytes = 11") == 2

@@ -9,10 +9,12 @@ import psycopg
 import pytest
 
 from responder.domain.actor import Actor, ActorKind
+from responder.domain.review import Verdict
 from responder.domain.settings import Retention
 from responder.pipeline.hold import hold, release
 from responder.pipeline.people import close, note
 from responder.pipeline.retention import BELONGINGS, retain
+from responder.pipeline.review import judge
 from responder.store import StoreAway
 from responder.store.queries import QUERIES
 from responder.worker import tidy
@@ -53,6 +55,7 @@ def old_house(house: House) -> House:
     for incident in house.incidents():
         close(house.services, incident.id, ANN)
     house.settle()
+    judge(house.services, first(house), ANN, Verdict.USEFUL)
     house.later(LONG_AGO)
     house.post(alert("Today"))
     house.settle()
@@ -89,7 +92,12 @@ def first(house: House) -> Any:
 def test_what_is_over_goes_with_all_that_belongs_to_it(old_house: House) -> None:
     house = old_house
     fixes = house.sql("SELECT count(*) AS n FROM fix")[0]["n"]
-    assert fixes and house.sql("SELECT FROM note") and house.sql("SELECT FROM answer")
+    assert (
+        fixes
+        and house.sql("SELECT FROM review")
+        and house.sql("SELECT FROM note")
+        and house.sql("SELECT FROM answer")
+    )
     old = old_partitions(house)
     assert {name.rpartition("_")[0] for name in old} == {"delivery", "alert", "audit_event"}
     retain(house.services)
@@ -146,7 +154,12 @@ def test_a_month_stays_whole_while_one_incident_of_it_is_needed(old_house: House
         assert changes <= {"delivery", "audit_event"}, why
         assert after["audit_event"] >= before["audit_event"], why
         house.sql("UPDATE " + which.format(ends), first(house))
+    house.sql("UPDATE review SET waiting = true")
+    before = in_tables(house)
+    retain(house.services)
+    assert in_tables(house) == before, "a review waits"
     held(house)
+    judge(house.services, first(house), ANN, Verdict.USEFUL)
     before = in_tables(house)
     retain(house.services)
     assert in_tables(house) == before

@@ -14,7 +14,7 @@ from responder.pipeline import walk
 from responder.pipeline.breaker import reset
 from responder.pipeline.by_hand import Asked, Objection, ask
 from responder.pipeline.people import close
-from responder.pipeline.undo import UNDO_FOR, AskedUndo, ask_undo
+from responder.pipeline.undo import AskedUndo, ask_undo
 from responder.runbook.catalogue import Catalogue
 from tests.house import House, alert
 from tests.small_rules import TABLE, small_rule
@@ -365,9 +365,15 @@ def test_two_who_ask_at_once_are_one_undo(start: Start) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ("UPDATE fix SET before_rows = '[]', after_rows = '[]'", "no rows were kept of it"),
+        (
+            "UPDATE fix SET before_rows = '[]', after_rows = '[]', image_sha256 = NULL",
+            "no rows were kept of it",
+        ),
         ("UPDATE fix SET statements = statements - 'undo'", "had no undo when this fix was made"),
-        ("""UPDATE fix SET before_rows = '[{"state": "bad"}]'""", "its rows have no id"),
+        (
+            """UPDATE fix SET before_rows = '[{"state": "bad"}]', image_sha256 = NULL""",
+            "its rows have no id",
+        ),
         ("UPDATE fix SET target = 'gone'", "the target has no fixing role"),
     ],
 )
@@ -381,7 +387,7 @@ def test_what_cannot_be_undone_says_why(start: Start, change: str, why: str) -> 
 
 def test_an_old_fix_is_not_undone(start: Start) -> None:
     house = made(start)
-    house.later(UNDO_FOR + timedelta(minutes=1))
+    house.later(timedelta(hours=72, minutes=1))
     assert "can be undone for 72 hours" in str(refused(house))
 
 

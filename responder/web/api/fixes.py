@@ -10,8 +10,10 @@ from marshmallow import Schema, fields, validate
 from responder.pipeline.approval import told_approval
 from responder.pipeline.by_hand import Asked, Begun, NotBegun, ask
 from responder.pipeline.document import told_fix
+from responder.pipeline.images import read_image, told_image
 from responder.pipeline.services import iso
 from responder.pipeline.undo import AskedUndo, ask_undo
+from responder.store.vault import Locked
 from responder.web.api.endpoints import Endpoints, services
 from responder.web.api.incident_document import Approval, Fix
 from responder.web.api.schemas import Answer, Flag, anything_by_name, moment, string
@@ -73,6 +75,14 @@ class WholeFix(Fix):
     parameters = anything_by_name()
     recorded_at = moment(null=True)
     links = fields.Nested(FixLinks, required=True)
+
+
+class Images(Answer):
+    """The rows as the target wrote them."""
+
+    before = fields.List(anything_by_name(), required=True)
+    after = fields.List(anything_by_name(), required=True)
+    expires_at = moment(null=True)
 
 
 _PLACE = {"Location": {"schema": {"type": "string"}, "required": True}}
@@ -137,6 +147,23 @@ def _begun(begin: Callable[[], Begun]) -> Response:
     if begun.again:
         response.headers["Idempotency-Replayed"] = "true"
     return response
+
+
+@endpoints.get(
+    "/fixes/<uuid:fix_id>/images",
+    role="admin",
+    answers={200: Images},
+    problems=["not_found", "not_possible"],
+)
+def fix_images(fix_id: UUID) -> Response:
+    """The exact rows before and after a fix, for `undo_hours`; the audit says who looked."""
+    try:
+        image = read_image(services(), fix_id, g.caller.actor)
+    except Locked as locked:
+        raise Problem(409, "not_possible", f"they cannot be read: {locked}") from None
+    if image is None:
+        raise Problem(404, "not_found", "there is no such fix, or its exact rows are deleted")
+    return jsonify(told_image(image))
 
 
 @endpoints.get(

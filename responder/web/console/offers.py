@@ -9,7 +9,6 @@ from responder.domain.fix import FixStatus
 from responder.domain.incident import IncidentStatus
 from responder.pipeline.document import NO_CLAIMS
 from responder.pipeline.maintenance import NO_WINDOW
-from responder.pipeline.undo import UNDO_FOR
 
 Row = Mapping[str, Any]
 #: Why an option cannot be run by anybody, here and now.
@@ -50,8 +49,8 @@ def _tried(option: str, fixes: Sequence[Row], seen: str | None) -> Row | None:
     return latest if latest is not None and str(latest["decision_id"]) == seen else None
 
 
-def undoable(fixes: Sequence[Row], role: str, now: datetime) -> set[str]:
-    """The ids of fixes for which this caller is offered an undo."""
+def undoable(fixes: Sequence[Row], role: str, since: datetime) -> set[str]:
+    """The ids of fixes for which this caller is offered an undo; since: older ones have no rows."""
     return {
         str(fix["id"])
         for fix in fixes
@@ -59,5 +58,5 @@ def undoable(fixes: Sequence[Row], role: str, now: datetime) -> set[str]:
         and fix["undoes"] is None
         and "undo" in fix["statements"]
         and may(role, fix["statements"]["undo"]["role"])
-        and fix["ended_at"] + UNDO_FOR > now
+        and fix["ended_at"] > since
     }
