@@ -13,6 +13,7 @@ from responder.pipeline.services import Services
 from responder.receivers import RECEIVERS
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.process import load_apart
+from responder.settings import secrets_of
 from responder.store import Store
 from responder.store.slots import Slots
 from responder.store.vault import Vault
@@ -37,6 +38,7 @@ def build(settings: Settings, pool_size: int = 12, offset: timedelta = timedelta
         },
         log=make_log(),
         keep=Keep(Path(folder) if folder else None),
+        secrets=dict(secrets_of(settings)),
         lifeline_store=Store(url, 1, __version__, offset),
     )
 

@@ -20,6 +20,7 @@ from responder.domain.notification import Happening, NotificationStatus
 from responder.domain.review import Picked, Verdict
 from responder.domain.settings import Expect
 from responder.domain.severity import Severity
+from responder.pipeline.secrets import State as SecretState
 from responder.runbook import Case
 from responder.runbook.loader import load
 from responder.settings import read
@@ -50,6 +51,7 @@ LISTS = {
     "state of a maintenance window": WindowState,
     "verdict of a review": Verdict,
     "why a review is asked for": Picked,
+    "state of a secret's version": SecretState,
     "list of a maintenance window": Phase,
     "answer that ticks an item": Expect,
     "actor": ActorKind,

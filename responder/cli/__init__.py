@@ -16,6 +16,7 @@ from responder.cli.processes import migrate, serve, work
 from responder.cli.retention import retention
 from responder.cli.roles import roles
 from responder.cli.rules import explain, rules
+from responder.cli.secrets import secrets
 from responder.cli.setup import check
 from responder.cli.token import token
 from responder.cli.vault import vault
@@ -48,5 +49,6 @@ for command in (
     hold,
     token,
     vault,
+    secrets,
 ):
     main.add_command(command)

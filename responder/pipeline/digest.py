@@ -11,6 +11,7 @@ from typing import Any
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.notification import Happening
 from responder.pipeline.messages import write_message
+from responder.pipeline.secrets import LIVE, LONGEST, REMINDERS
 from responder.pipeline.services import Services, iso
 from responder.pipeline.whom import listeners
 from responder.store import Transaction
@@ -89,6 +90,12 @@ def _parts(tx: Transaction, since: datetime) -> Iterator[tuple[str, Sequence[Map
         yield name, [row for row in rows if row["part"] == name]
     yield "fixed", tx.all("digest_fixes", since=since, most=MOST)
     yield "reviews", tx.all("digest_reviews", most=MOST)
+    yield (
+        "secrets",
+        tx.all(
+            "digest_secrets", since=since, marks=REMINDERS, longest=LONGEST, live=LIVE, most=MOST
+        ),
+    )
     yield "maintenance", tx.all("digest_windows", most=MOST)
 
 

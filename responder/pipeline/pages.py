@@ -19,6 +19,7 @@ from responder.pipeline.held import take_up_held
 from responder.pipeline.keep import Page
 from responder.pipeline.notify import bare_page
 from responder.pipeline.recurring import Planner
+from responder.pipeline.secrets import note_secrets
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
 from responder.pipeline.triage import PORTION, triage
@@ -27,6 +28,7 @@ from responder.store import StoreAway
 
 EVERY = 0.25
 PING_EVERY = 5.0
+NOTE_EVERY = 60.0
 #: A delivery that is so much overdue is in the hands of somebody who is stuck.
 STUCK_AFTER = timedelta(seconds=0.75)
 
@@ -70,6 +72,7 @@ def watches(services: Services) -> list[Watch]:
         Watch(services, fire_timers),
         Watch(services, Planner(), move_windows, take_up_held),
         Watch(services, ping, every=PING_EVERY),
+        Watch(services, note_secrets, every=NOTE_EVERY),
     ]
 
 

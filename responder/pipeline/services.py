@@ -9,6 +9,7 @@ from uuid import UUID
 from responder.domain.actor import RESPONDER, Actor
 from responder.domain.ids import new_id
 from responder.domain.incident import Incident
+from responder.domain.secret import Secret
 from responder.domain.settings import Settings
 from responder.pipeline.keep import Keep
 from responder.receivers import Receiver
@@ -34,6 +35,8 @@ class Services:
     log: Any  # a structlog logger
     new_id: Callable[[], UUID] = new_id
     keep: Keep = field(default_factory=Keep)
+    #: By their keys in responder.toml.
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
     lifeline_store: Store | None = None
 
     @property

@@ -52,10 +52,12 @@ class Webhook:
         assert secret is not None
         signatures = []
         try:
-            values = secret.values()
+            versions = secret.versions()
         except SecretMissing as missing:
             raise Undelivered(str(missing), permanent=False) from None
-        for reference, value in zip(secret.references, values, strict=True):
+        # Which of the signatures is looked at, nobody here can know: the newest is meant to be.
+        secret.use(versions[0][1])
+        for reference, value in versions:
             try:
                 signatures.append(sign(value, identifier, str(timestamp), body))
             except ValueError as error:

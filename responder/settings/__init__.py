@@ -30,6 +30,7 @@ __all__ = [
     "SettingsWrong",
     "load",
     "read",
+    "secrets_of",
     "unreadable_secrets",
 ]
 
@@ -135,7 +136,7 @@ def unreadable_secrets(settings: Settings) -> list[str]:
     trials: Mapping[str, Callable[[str], object]] = {"vault.keys": read_key, **signing}
     return [
         line
-        for key, secret in _secrets(settings)
+        for key, secret in secrets_of(settings)
         for line in _unusable(key, secret, trials.get(key, str))
     ]
 
@@ -143,7 +144,8 @@ def unreadable_secrets(settings: Settings) -> list[str]:
 def _unusable(key: str, secret: Secret, trial: Callable[[str], object]) -> Iterator[str]:
     for reference in secret.references:
         try:
-            trial(Secret((reference,)).value())
+            for value in Secret((reference,)).values():
+                trial(value)
         except SecretMissing as error:
             yield f"{key}: {error}"
         except ValueError as error:
@@ -159,7 +161,8 @@ def _signing(settings: Settings) -> set[str]:
     }
 
 
-def _secrets(settings: Settings) -> Iterator[tuple[str, Secret]]:
+def secrets_of(settings: Settings) -> Iterator[tuple[str, Secret]]:
+    """Every secret that is configured, with its key in the file."""
     found: list[tuple[str, Secret | None]] = [
         ("database", settings.database),
         ("token_keys", settings.token_keys),

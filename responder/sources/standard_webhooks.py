@@ -30,10 +30,18 @@ def check(request: Request, secret: Secret) -> None:
         raise Unauthenticated("there is no timestamp in seconds")
     if abs(request.at.timestamp() - int(timestamp)) > WINDOW_SECONDS:
         raise Unauthenticated(f"the timestamp is more than {WINDOW_SECONDS} s away")
-    right = [signature.rstrip("=").encode() for signature in _right(request, secret)]
+    right = _right(request, secret)
     given = [_unpadded(each) for each in _header(request, "signature").split(" ")]
-    if not any([hmac.compare_digest(each, known) for each in given for known in right]):
+
+    fitting = [
+        value
+        for value, known in right.items()
+        if any([hmac.compare_digest(each, known) for each in given])
+    ]
+    if not fitting:
         raise Unauthenticated("the signature is missing or not made with a live secret")
+    for value in fitting:
+        secret.use(value)
 
 
 def identifier(request: Request) -> str:
@@ -46,13 +54,13 @@ def _header(request: Request, name: str) -> str:
     return request.headers.get(f"{family}-{name}", "")
 
 
-def _right(request: Request, secret: Secret) -> list[str]:
+def _right(request: Request, secret: Secret) -> dict[str, bytes]:
     """The signature by each live secret, with its version before it."""
     told, timestamp = identifier(request), _header(request, "timestamp")
-    signatures = []
-    for reference, value in zip(secret.references, secret.values(), strict=True):
+    signatures = {}
+    for reference, value in secret.versions():
         try:
-            signatures.append(sign(value, told, timestamp, request.body))
+            signatures[value] = _unpadded(sign(value, told, timestamp, request.body))
         except ValueError as error:
             raise SecretMissing(f"{reference}: {error}") from None
     return signatures

@@ -143,7 +143,8 @@ def ask(target: Target, question: Question, asked_at: datetime) -> Answer:
 
 def _ask_tcp(target: Target, question: Question) -> _Found:
     timeout = min(question.timeout, CONNECT_SECONDS)
-    return _Found([knock(next(_logins(target)), timeout)], count=1)
+    _, options = next(_logins(target))
+    return _Found([knock(options, timeout)], count=1)
 
 
 def _ask_http(target: Target, question: Question) -> _Found:
@@ -192,9 +193,9 @@ _ASK = {"sql": _ask_sql, "http": _ask_http, "tcp": _ask_tcp}
 def _connect(target: Target) -> _Session:
     """A session with the newest live login that the server takes."""
     error = Error(ErrorKind.LOGIN, "", "no login is configured")
-    for options in _logins(target):
+    for url, options in _logins(target):
         try:
-            return psycopg.connect(**options, prepare_threshold=None)
+            session = psycopg.connect(**options, prepare_threshold=None)
         except psycopg.errors.ConnectionTimeout:
             # Either nobody is there, which raises, or somebody takes the connection and is silent.
             knock(options, GRACE_SECONDS)
@@ -202,15 +203,18 @@ def _connect(target: Target) -> _Session:
             error = Error(ErrorKind.TIMEOUT, "", message)
         except psycopg.OperationalError as failure:
             error = connect_error(failure)
+        else:
+            target.reading.use(url)
+            return session
         if error.kind != ErrorKind.LOGIN:
             break
     raise Unanswered(error)
 
 
-def _logins(target: Target) -> Iterator[dict[str, Any]]:
+def _logins(target: Target) -> Iterator[tuple[str, dict[str, Any]]]:
     for url in target.reading.values():
         try:
-            yield {**read_login(url), **_CONNECTION}
+            yield url, {**read_login(url), **_CONNECTION}
         except psycopg.ProgrammingError:
             # psycopg's own message would repeat the URL with its password.
             message = f"the reading URL of target {target.name} is not one of PostgreSQL"

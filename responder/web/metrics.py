@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from responder import __version__
 from responder.pipeline.breaker import BREAKER_LIMIT
 from responder.pipeline.review import reviews_waiting
+from responder.pipeline.secrets import ages
 from responder.pipeline.services import Services
 from responder.store import StoreAway, Transaction
 from responder.store.jobs import DEAD_AFTER
@@ -63,6 +64,7 @@ class _Database:
                     *_queues(tx, receivers),
                     *_outcomes(tx),
                     *_reviews(tx),
+                    *_secrets(tx),
                     *_receivers(tx, receivers),
                     *_life(tx, sources),
                 ]
@@ -133,6 +135,13 @@ def _reviews(tx: Transaction) -> Iterator[Metric]:
     yield _single("reviews_overdue", told, overdue)
     told = "What engineers said of incidents in the last 90 days."
     yield _gauge("review_verdicts", told, tx.all("verdicts"))
+
+
+def _secrets(tx: Transaction) -> Iterator[Metric]:
+    """How old our own secrets are."""
+    told = "Days since the oldest live version of a secret was first seen."
+    rows = [{"key": key, "days": days} for key, days in ages(tx).items()]
+    yield _gauge("secret_age_days", told, rows)
 
 
 def _receivers(tx: Transaction, receivers: tuple[str, ...]) -> Iterator[Metric]:

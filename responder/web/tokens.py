@@ -55,7 +55,7 @@ class TokenKeys:
         self, name: str, role: str, now: datetime, lifetime: timedelta, token_id: UUID
     ) -> str:
         """A token for a person or a program; `name` is what the audit shows."""
-        key_id, key = next(iter(self._keys().items()))
+        key_id, (key, version) = next(iter(self._keys().items()))
         claims = {
             "iss": ISSUER,
             "aud": ISSUER,
@@ -65,13 +65,14 @@ class TokenKeys:
             "exp": now + lifetime,
             "jti": str(token_id),
         }
+        self._files.use(version)
         return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id})
 
     def caller(self, token: str) -> Caller:
         """Who a token stands for; Problem 401 for whatever is wrong with it."""
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
-            key = self._keys().get(str(key_id))
+            key, version = self._keys().get(str(key_id), (None, ""))
             if key is None:
                 raise Problem(401, "unauthenticated", "the token is signed with an unknown key")
             claims = jwt.decode(
@@ -85,6 +86,7 @@ class TokenKeys:
             )
         except jwt.InvalidTokenError as error:
             raise Problem(401, "unauthenticated", f"the token is not valid: {error}") from None
+        self._files.use(version)
         if claims["role"] not in ROLES:
             raise Problem(401, "unauthenticated", "the token names no role of ours")
         try:
@@ -92,11 +94,13 @@ class TokenKeys:
         except ValueError:
             raise Problem(401, "unauthenticated", "the token's id is none of ours") from None
 
-    def _keys(self) -> dict[str, Ed25519PrivateKey]:
-        keys: dict[str, Ed25519PrivateKey] = {}
-        for text in self._files.values():
-            keys |= read_keys(text)
-        return keys
+    def _keys(self) -> dict[str, tuple[Ed25519PrivateKey, str]]:
+        """By id, each with the version of the secret that it is."""
+        return {
+            key_id: (key, version)
+            for version in self._files.values()
+            for key_id, key in read_keys(version).items()
+        }
 
 
 def new_keys(key_id: UUID) -> str:

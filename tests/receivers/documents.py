@@ -369,6 +369,34 @@ DIGEST: dict[str, Any] = {
                 ],
             },
             {
+                "name": "reviews",
+                "count": 1,
+                "items": [
+                    {
+                        "severity": "P2",
+                        "title": "The Shopify queue is stuck",
+                        "target": "shop_eu",
+                        "rule": "shopify_queue_stuck",
+                        "resolved_at": after(minutes=-4320),
+                        "picked": "fixed",
+                        "due_at": after(),
+                        "overdue": True,
+                    }
+                ],
+            },
+            {
+                "name": "secrets",
+                "count": 1,
+                "items": [
+                    {
+                        "key": "sources.prometheus.bearer",
+                        "days": 85,
+                        "due_at": after(minutes=7200),
+                        "overdue": False,
+                    }
+                ],
+            },
+            {
                 "name": "maintenance",
                 "count": 1,
                 "items": [

@@ -7,6 +7,7 @@ from typing import Any
 
 from responder.cli.doctor.sign import Sign, ago, bad, ok, quoted, some, warn
 from responder.domain.settings import DeadMan, Retention, Settings
+from responder.pipeline.secrets import LONGEST, REMINDERS, ages
 from responder.store import Store, Transaction
 from responder.store.jobs import DEAD_AFTER
 
@@ -33,6 +34,7 @@ def ours(store: Store, settings: Settings) -> Iterator[Sign]:
         yield from _receivers(tx, settings)
         yield from _sources(tx, settings)
         yield _autofix(tx)
+        yield from _secrets(tx)
         yield from _maintenance(tx, settings)
         if settings.dead_man is not None:
             yield _dead_man(tx, settings.dead_man)
@@ -186,6 +188,17 @@ def _autofix(tx: Transaction) -> Sign:
     since = ago((tx.now - row["at"]).total_seconds())
     said = f"off for {since} by {quoted(row['actor'])}: {quoted(row['reason'])}"
     return warn("autofix", said, "when that is over: responder fixes start --reason R")
+
+
+def _secrets(tx: Transaction) -> Iterator[Sign]:
+    """One line for each that is to be rotated soon, or should have been."""
+    due = {key: days for key, days in ages(tx).items() if days >= REMINDERS[0].days}
+    for key, days in due.items():
+        left = LONGEST.days - days
+        said = f"is {days:.0f} days old, {f'due in {left:.0f}' if left > 0 else 'overdue'}"
+        yield warn(f"secret {key}", said, f"responder secrets rotate {key}")
+    if not due:
+        yield ok("rotation", f"no secret is older than {REMINDERS[0].days} days")
 
 
 def _maintenance(tx: Transaction, settings: Settings) -> Iterator[Sign]:

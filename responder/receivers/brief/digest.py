@@ -18,6 +18,7 @@ _PARTS = {
     "taken": ("Taken more than a day ago", "taken more than a day ago"),
     "fixed": ("Fixed by the responder", "fixed by the responder"),
     "reviews": ("Waiting for a verdict", "waiting for a verdict"),
+    "secrets": ("Secrets to rotate", "due to be rotated"),
     "maintenance": ("Maintenance", "maintenance ahead"),
     "dead": ("Messages that nobody got", "undelivered"),
     "quarantined": ("Webhooks that were not understood", "not understood"),
@@ -93,6 +94,13 @@ def _review(item: Mapping[str, Any]) -> str:
     return f"{late}[{severity or 'P?'}] {title} ({', '.join(filter(None, about))}){fixed}"
 
 
+def _secret(item: Mapping[str, Any]) -> str:
+    key, due = line(item.get("key"), MAX_NAME), when(item.get("due_at"))
+    late = "overdue: " if item.get("overdue") is True else ""
+    age = f"{number(item.get('days')):,} days old, due {due}"
+    return f"{late}{key} is {age}: responder secrets rotate {key}"
+
+
 def _window(item: Mapping[str, Any]) -> str:
     name, reason = line(item.get("name"), MAX_NAME), line(item.get("reason"), MAX_NAME)
     times = " to ".join(filter(None, (when(item.get("starts_at")), when(item.get("ends_at")))))
@@ -107,5 +115,6 @@ _LINES = {
     "taken": _incident,
     "fixed": _fix,
     "reviews": _review,
+    "secrets": _secret,
     "maintenance": _window,
 }
