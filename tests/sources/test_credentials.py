@@ -165,3 +165,14 @@ def test_no_other_signature_does(tmp_path: Path, given: list[str]) -> None:
     with pytest.raises(Unauthenticated, match="signature") as refused:
         check_signature(given, b"x", secret(tmp_path, "new", "old"))
     assert "new" not in str(refused.value)
+
+
+def test_the_version_that_opened_was_used_and_no_other(source: Source) -> None:
+    assert source.bearer is not None and source.basic_password is not None
+    check(request("Bearer token-old"), source)
+    check(request(basic("prometheus:password-old")), source)
+    for wrong in (basic("somebody:päss:word-new"), "Bearer token"):
+        with pytest.raises(Unauthenticated):
+            check(request(wrong), source)
+    assert source.bearer.used() == {"token-old"}
+    assert source.basic_password.used() == {"password-old"}
