@@ -43,8 +43,10 @@ RETURN CASE parent
         EXISTS (SELECT FROM delivery d
                 WHERE d.triaged_at IS NULL AND d.received_at >= begins AND d.received_at < ends)
         OR EXISTS (SELECT FROM held_delivery d WHERE d.received_at >= begins AND d.received_at < ends)
-    ELSE EXISTS (SELECT FROM incident i WHERE i.opened_at < ends
-                 AND (i.resolved_at IS NULL OR greatest(i.seen_at, i.resolved_at) >= begins))
+    ELSE
+        EXISTS (SELECT FROM incident i WHERE i.opened_at >= begins AND i.opened_at < ends)
+        OR EXISTS (SELECT FROM incident i WHERE i.opened_at < begins
+                   AND (i.resolved_at IS NULL OR greatest(i.seen_at, i.resolved_at) >= begins))
 END;
 
 -- The one way to drop a partition; returns how many rows went with it. Whoever calls it needs not own the

@@ -26,9 +26,6 @@ WITH kept (opened_at) AS (
     UNION ALL
     SELECT opened_at FROM incident WHERE stage <> 'done'
     UNION ALL
-    SELECT opened_at FROM incident
-    WHERE opened_at < %(now)s - %(audit)s::interval AND greatest(seen_at, resolved_at) >= %(now)s - %(audit)s::interval
-    UNION ALL
     SELECT i.opened_at FROM held_incident h JOIN incident i ON i.id = h.incident_id
     UNION ALL
     SELECT i.opened_at FROM review r JOIN incident i ON i.id = r.incident_id WHERE r.waiting
@@ -44,6 +41,8 @@ WITH kept (opened_at) AS (
     SELECT m.begins, m.ends FROM month m
     WHERE NOT EXISTS (SELECT FROM kept k WHERE k.opened_at >= m.begins AND k.opened_at < m.ends)
       AND EXISTS (SELECT FROM incident i WHERE i.opened_at >= m.begins AND i.opened_at < m.ends)
+      AND NOT EXISTS (SELECT FROM incident i WHERE i.opened_at >= m.begins AND i.opened_at < m.ends
+                      AND greatest(i.seen_at, i.resolved_at) >= %(now)s - %(audit)s::interval)
     ORDER BY m.begins LIMIT 1
 )
 SELECT i.id, to_char(o.begins AT TIME ZONE 'UTC', 'YYYY-MM') AS month

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from responder.pipeline.walking import resolve
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
 from responder.store.incidents import lock_incident
-from responder.store.queries import QUERIES
 from tests.house import House, alert
 from tests.small_rules import small_rule
 from tests.walks import fixes, reasons
@@ -202,13 +201,3 @@ def test_a_rule_that_has_nothing_to_do_by_itself(house: House) -> None:
     with pytest.raises(NotPromoted, match="database_down has no option"):
         promote(house.services, rule, Autonomy.ACT, ANN)
     assert house.sql("SELECT * FROM promotion ORDER BY rule") == before
-
-
-def test_the_report_is_found_by_its_index(start: Start) -> None:
-    bound = {"rule": "thing", "since": datetime.now(UTC)}
-    with start().services.store.transaction() as tx:
-        tx.connection.execute("SET LOCAL enable_seqscan = off")
-        asked = "EXPLAIN " + QUERIES["would_have_acted"].sql
-        rows = tx.connection.execute(asked, bound).fetchall()
-    assert "decision_would_have_acted" in str(rows)
-    assert "fix_incident" in str(rows)
