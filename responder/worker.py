@@ -18,6 +18,7 @@ from responder.pipeline.checks import run_checks
 from responder.pipeline.digest import tell_digest
 from responder.pipeline.enrich import enrich
 from responder.pipeline.images import encrypt_images
+from responder.pipeline.numbers import count_day
 from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.raw import encrypt_bodies
 from responder.pipeline.retention import retain
@@ -64,7 +65,7 @@ def run(services: Services, slots: int = 8) -> None:
         Watch(services, deliver_messages),
         Watch(services, answer_items, every=_ANSWER_EVERY),
         Watch(services, sweep, tidy, encrypt_bodies, encrypt_images, every=_SWEEP_EVERY),
-        Watch(services, run_checks, tell_digest, every=_CHECK_EVERY),
+        Watch(services, run_checks, tell_digest, count_day, every=_CHECK_EVERY),
         Watch(services, retain, every=_RETAIN_EVERY),
     ]
     for watch in running:

@@ -7,11 +7,23 @@ a form), saying its role, and its template; a new file is named in SUBJECTS.
 from collections.abc import Sequence
 from types import ModuleType
 
-from responder.web.console import incident, login, now
+from responder.web.console import (
+    incident,
+    login,
+    now,
+    numbers,
+    rules,
+)
 from responder.web.console.pages import Pages
 
 #: Each registers its pages.
-SUBJECTS: Sequence[ModuleType] = (login, now, incident)
+SUBJECTS: Sequence[ModuleType] = (
+    login,
+    now,
+    incident,
+    rules,
+    numbers,
+)
 
 
 def console() -> Pages:

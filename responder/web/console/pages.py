@@ -36,8 +36,12 @@ from responder.web.sessions import current
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: The pages that are always at hand: view, name, and the key after `g`.
-NAV = (("now", "Now", "n"),)
+#: The pages of the side line: view, name, and the key that goes there after `g`.
+NAV = (
+    ("now", "Now", "n"),
+    ("rules", "Rules", "r"),
+    ("numbers", "Numbers", "u"),
+)
 #: The page's own files and this process, nothing else.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
