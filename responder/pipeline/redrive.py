@@ -115,6 +115,8 @@ def try_receiver(services: Services, name: str, actor: Actor) -> None:
             str(services.new_id()), happening, key, _test_document(actor, now, happening)
         )
         receiver.deliver(message, now, _TEST_TIMEOUT)
+    with services.store.transaction() as tx:
+        tx.record("receiver", actor, f"receiver {name}", after="tested")
 
 
 def _test_document(actor: Actor, now: datetime, happening: Happening) -> dict[str, Any]:

@@ -35,12 +35,9 @@ WHERE source >= %(source)s AND source <= %(source)s
        OR (received_at <= %(before)s::timestamptz AND (received_at, id) < (%(before)s::timestamptz, %(before_id)s)))
 ORDER BY source DESC, received_at DESC, id DESC LIMIT %(limit)s;
 
--- name: delivery_told
--- One delivery without its body; whether anything in it was not understood.
-SELECT id, received_at, source, outcome, headers, alert_count, triaged_at, note,
-       encode(body_sha256, 'hex') AS body_sha256, length(body) AS body_bytes,
-       outcome = 'quarantined' OR notices @? '$[*].malformed' AS quarantined,
-       note LIKE 'redriven as %%' AS redriven
+-- name: delivery_left
+-- Whether anything in it was not understood, and whether it was redriven since.
+SELECT outcome = 'quarantined' OR notices @? '$[*].malformed' AS quarantined, note LIKE 'redriven as %%' AS redriven
 FROM delivery WHERE id = %(id)s;
 
 -- name: dead_messages

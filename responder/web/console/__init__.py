@@ -12,7 +12,9 @@ from responder.web.console import (
     login,
     now,
     numbers,
+    receivers,
     rules,
+    senders,
 )
 from responder.web.console.pages import Pages
 
@@ -22,6 +24,8 @@ SUBJECTS: Sequence[ModuleType] = (
     now,
     incident,
     rules,
+    senders,
+    receivers,
     numbers,
 )
 

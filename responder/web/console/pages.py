@@ -40,6 +40,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 NAV = (
     ("now", "Now", "n"),
     ("rules", "Rules", "r"),
+    ("senders", "Senders and receivers", "s"),
     ("numbers", "Numbers", "u"),
 )
 #: The page's own files and this process, nothing else.
