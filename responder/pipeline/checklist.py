@@ -29,7 +29,7 @@ AGAIN = timedelta(minutes=1)
 GIVE_UP = timedelta(days=1)
 _BUDGET = 10.0
 #: When the items of a list may be changed.
-_OPEN: Mapping[Phase, frozenset[WindowState]] = {
+OPEN_IN: Mapping[Phase, frozenset[WindowState]] = {
     Phase.BEFORE: frozenset({WindowState.ANNOUNCED, WindowState.WAITING}),
     Phase.AFTER: frozenset({WindowState.IN_FORCE, WindowState.FINISHING}),
 }
@@ -62,7 +62,7 @@ def tick(services: Services, window_id: UUID, position: int, actor: Actor, done:
 
 
 def _refuse(phase: Phase, state: WindowState) -> None:
-    if state in _OPEN[phase]:
+    if state in OPEN_IN[phase]:
         return
     if state in OVER:
         raise TickRefused(f"the maintenance is {state}")
@@ -131,7 +131,7 @@ def _answer(services: Services, item: Mapping[str, Any]) -> None:
         now = tx.one("lock_item", **_key(item))
         tx.run("answer_item", **_key(item), answer=_told(answer, asked))
         settled = settle_window(services, tx, window)
-        wanted = WindowState(settled["state"]) in _OPEN[Phase(item["phase"])]
+        wanted = WindowState(settled["state"]) in OPEN_IN[Phase(item["phase"])]
         if wanted and now["ticked_at"] is None and passes(asked.expect, answer):
             system = Actor(ActorKind.SYSTEM, asked.check)
             _set_tick(services, tx, settled, now, system, True)

@@ -22,6 +22,7 @@ from responder.pipeline.maintenance import (
     told_item,
 )
 from responder.pipeline.recurring import coming
+from responder.pipeline.services import Services
 from responder.store import Transaction
 from responder.web.api import lists
 from responder.web.api.endpoints import Endpoints, services
@@ -219,7 +220,7 @@ def coming_windows() -> Response:
 def announce_window(said: dict[str, Any]) -> Response:
     """Keep pages, questions or automatic fixes back for a while."""
     try:
-        window_id = open_window(services(), _window(said), g.caller.actor)
+        window_id = open_window(services(), window_of(services(), said), g.caller.actor)
     except WindowWrong as wrong:
         mistakes = {name: [mistake] for name, mistake in wrong.mistakes.items()}
         raise Problem(409, "not_possible", "see errors", errors=mistakes) from None
@@ -295,13 +296,13 @@ _SHOWN = [
 ]
 
 
-def _window(said: Mapping[str, Any]) -> Window:
-    """What a schema cannot say. WindowWrong."""
+def window_of(services: Services, said: Mapping[str, Any]) -> Window:
+    """What a person asks for, as `WindowRequest` read it. WindowWrong: what a schema cannot say."""
     duration = _duration("duration", said["duration"]) if "duration" in said else None
     watch = _duration("watch", said["watch"])
     if watch > _LONGEST_WATCH:
         raise WindowWrong(watch="is longer than a day")
-    items = {name: _items(name, said[name]) for name in ("before", "after")}
+    items = {name: _items(services, name, said[name]) for name in ("before", "after")}
     return Window(**{**said, **items, "duration": duration, "watch": watch})
 
 
@@ -312,13 +313,13 @@ def _duration(name: str, text: str) -> timedelta:
         raise WindowWrong(**{name: str(error)}) from None
 
 
-def _items(name: str, said: Iterable[Mapping[str, Any]]) -> list[Item]:
+def _items(services: Services, name: str, said: Iterable[Mapping[str, Any]]) -> list[Item]:
     """The lines of a list, each with a question that can be asked."""
     items = [Item(**{**each, "expect": Expect(each["expect"])}) for each in said]
     for place, each in enumerate(items):
         try:
             if each.check:
-                question_for(services().catalogue, services().settings, each)
+                question_for(services.catalogue, services.settings, each)
         except CheckWrong as wrong:
             raise WindowWrong(**{name: f"{place}: {wrong}"}) from None
     return items

@@ -10,6 +10,7 @@ from types import ModuleType
 from responder.web.console import (
     incident,
     login,
+    maintenance,
     now,
     numbers,
     receivers,
@@ -26,6 +27,7 @@ SUBJECTS: Sequence[ModuleType] = (
     rules,
     senders,
     receivers,
+    maintenance,
     numbers,
 )
 

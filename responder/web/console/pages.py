@@ -41,6 +41,7 @@ NAV = (
     ("now", "Now", "n"),
     ("rules", "Rules", "r"),
     ("senders", "Senders and receivers", "s"),
+    ("maintenance", "Maintenance", "m"),
     ("numbers", "Numbers", "u"),
 )
 #: The page's own files and this process, nothing else.

@@ -178,6 +178,14 @@ def _change(thing: str) -> Callable[[Row, Row], tuple[str, str]]:
     return tell
 
 
+def _maintenance(event: Row, details: Row) -> tuple[str, str]:
+    """A tick names its item; all else is about the window."""
+    if "item" in details:
+        done = event["after"] == "ticked"
+        return f"{'Ticked' if done else 'Took back the tick of'} “{details['item']}”.", ""
+    return _change("Maintenance")(event, details)
+
+
 def _anything(event: Row, details: Row) -> tuple[str, str]:
     """An event of a kind that this page has no words for is shown as it is."""
     steps = [_plain(each) for each in (event["before"], event["after"]) if each]
@@ -202,7 +210,8 @@ _TELLERS: Mapping[str, Callable[[Row, Row], tuple[str, str]]] = {
     "breaker": _simple("Reset the breaker: it may be fixed again.", "good"),
     "autofix": _autofix,
     "session": _session,
-    "maintenance": _change("Maintenance"),
+    "maintenance": _maintenance,
+    "receiver": _change("Receiver"),
     "promotion": _change("Rule"),
     "check": _change("Scheduled check of"),
     "delivery": _change("Delivery"),
