@@ -10,8 +10,10 @@ from marshmallow import fields, validate
 
 from responder.domain.alert import DeliveryOutcome
 from responder.domain.settings import Source
+from responder.pipeline.raw import read_body
 from responder.pipeline.redrive import NotRedriven, redrive_delivery
 from responder.store import Transaction
+from responder.store.vault import Locked
 from responder.web.api import lists
 from responder.web.api.schemas import STORABLE
 from responder.web.console.listing import asked_for
@@ -67,12 +69,14 @@ def register(pages: Pages) -> None:
 
     @pages.read("/deliveries/<uuid:delivery_id>/body", role="admin")
     def delivery_body(delivery_id: UUID) -> Response:
-        with services().store.transaction() as tx:
-            row = tx.maybe("delivery_body", id=delivery_id)
-        if row is None:
-            raise Problem(404, "not_found", "There is no such delivery.")
-        body = bytes(row["body"]).decode(errors="backslashreplace")
-        return show("body", section="senders", delivery_id=delivery_id, body=body)
+        try:
+            body = read_body(services(), delivery_id, g.caller.actor)
+        except Locked as locked:
+            raise Problem(409, "not_possible", f"It cannot be opened: {locked}.") from None
+        if body is None:
+            raise Problem(404, "not_found", "There is no such delivery, or its body is deleted.")
+        text = body.decode(errors="backslashreplace")
+        return show("body", section="senders", delivery_id=delivery_id, body=text)
 
     @pages.change("/deliveries/<uuid:delivery_id>/redrive")
     def redrive(delivery_id: UUID) -> Response:

@@ -105,3 +105,4 @@ def test_a_body_is_for_admins(person: Enter, house: House) -> None:
     person("operator").get(f"/deliveries/{delivery}/body", 403)
     page = person("admin").get(f"/deliveries/{delivery}/body")
     assert "&lt;script&gt;" in page
+    assert house.trail()[-1] == ("delivery", "read")
