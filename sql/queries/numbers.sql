@@ -66,6 +66,11 @@ SELECT %(since)s::timestamptz::date, %(now)s, jsonb_build_object(
     'keys', (SELECT coalesce(jsonb_agg(to_jsonb(k) ORDER BY alerts DESC, key), '[]') FROM keys k))
 ON CONFLICT (day) DO UPDATE SET counted_at = EXCLUDED.counted_at, numbers = EXCLUDED.numbers;
 
+-- name: verdicts_by_rule
+-- What engineers said since then, by rule.
+SELECT coalesce(rule, '') AS rule, verdict, count(*) AS reviews FROM review
+WHERE verdict IS NOT NULL AND at >= %(since)s GROUP BY 1, 2;
+
 -- name: day_counts
 -- The numbers of each day since then, in order.
 SELECT day, counted_at, numbers FROM day_count WHERE day >= %(since)s ORDER BY day;

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields, validate
 
+from responder.domain.review import Verdict
 from responder.domain.severity import Severity
 from responder.pipeline.numbers import KEPT
 from responder.store import Transaction
@@ -51,28 +52,32 @@ def register(pages: Pages) -> None:
         span = asked_for(Span)["days"]
         with services().store.transaction() as tx:
             now, rows = tx.now, _counted(tx, span)
+            said = tx.all("verdicts_by_rule", since=now.date() - timedelta(days=span - 1))
         days = [now.date() - timedelta(days=back) for back in reversed(range(span))]
         by_day = {row["day"]: row["numbers"] for row in rows}
         counted = list(by_day.values())
-        by_rule = _by_rule(counted).items()
+        by_rule = dict(_by_rule(counted))
+        for row in said:
+            by_rule.setdefault(row["rule"], Counter())[row["verdict"]] = row["reviews"]
         return show(
             "numbers",
             now=now,
             span=span,
             spans=_SPANS,
             charts=_charts(days, by_day),
-            rules=sorted(by_rule, key=lambda each: (-each[1]["incidents"], each[0])),
+            rules=sorted(by_rule.items(), key=lambda each: (-each[1]["incidents"], each[0])),
             fixes=[
                 (told, sum(each["fixes"].get(name, 0) for each in counted))
                 for name, told in _FIXES.items()
             ],
             keys=_busiest(counted),
+            verdicts=[each.value for each in Verdict],
             uncounted=sum(day not in by_day for day in days),
             counted_at=max((row["counted_at"] for row in rows), default=None),
         )
 
 
-def totals_by_rule(tx: Transaction) -> Mapping[str, Mapping[str, int]]:
+def totals_by_rule(tx: Transaction) -> Mapping[str, Counter[str]]:
     """What each rule had to do in the last LATELY days; under "": what no rule answered."""
     return _by_rule([row["numbers"] for row in _counted(tx, LATELY)])
 
@@ -102,7 +107,7 @@ def _came_to(fixes: Mapping[str, int]) -> Mapping[str, int]:
     return {**known, "other": other} if fixes else {}
 
 
-def _by_rule(counted: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, int]]:
+def _by_rule(counted: Sequence[Mapping[str, Any]]) -> Mapping[str, Counter[str]]:
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     for numbers in counted:
         for rule, told in numbers["rules"].items():

@@ -10,9 +10,10 @@ from marshmallow import Schema, fields, validate
 from responder.domain.decision import Autonomy
 from responder.pipeline.accept import UnknownSource, parse_only
 from responder.pipeline.explain import describe_rule, explain
-from responder.pipeline.promotion import NotPromoted, agreement, promote
+from responder.pipeline.promotion import Harmful, NotPromoted, agreement, promote
 from responder.runbook.loader import LoadedRule
 from responder.sources import NotUnderstood, Unreadable
+from responder.web.api.schemas import STORABLE
 from responder.web.console.numbers import totals_by_rule
 from responder.web.console.pages import Pages, back_to, services, show
 from responder.web.problems import Problem
@@ -23,10 +24,11 @@ _SECTION = re.compile(r"^([A-Z][\w ]*):\s+(.*)$")
 
 
 class Promotion(Schema):
-    """checksum: of the version whose report was looked at."""
+    """checksum: of the version whose report was looked at; despite: why, where it was harmful."""
 
     autonomy = fields.Enum(Autonomy, by_value=True, required=True)
     checksum = fields.String(required=True)
+    despite = fields.String(load_default="", validate=[validate.Length(0, 500), STORABLE])
 
 
 class Explaining(Schema):
@@ -52,11 +54,15 @@ def register(pages: Pages) -> None:
     @pages.change("/rules/<name>/promotion", role="admin")
     def promote_rule(name: str) -> Response:
         found = _rule(name)
-        said = Promotion().load({each: request.form.get(each) for each in Promotion().fields})
+        said = Promotion().load(
+            {each: request.form[each] for each in Promotion().fields if each in request.form}
+        )
         if said["checksum"] != found.checksum:
             return _rule_page(found, 409, "The rule was edited since you looked at its report.")
         try:
-            promote(services(), found, said["autonomy"], g.caller.actor)
+            promote(services(), found, said["autonomy"], g.caller.actor, said["despite"].strip())
+        except Harmful:
+            return _rule_page(found, 409, "This version was judged harmful: say why it may act.")
         except NotPromoted as why:
             return _rule_page(found, 409, f"{why}.")
         return back_to("rule", name=name, anchor="autonomy")

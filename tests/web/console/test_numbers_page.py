@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from responder.domain.review import Verdict
 from responder.pipeline.numbers import count_day
 from responder.pipeline.people import acknowledge
+from responder.pipeline.review import judge
 from tests.house import House, alert
 from tests.web.conftest import ANN
 from tests.web.console.conftest import Person
@@ -26,6 +28,7 @@ def test_a_day_is_counted_and_its_numbers_are_shown(person: Enter, busy: House) 
     for status in ("resolved", "firing", "resolved"):
         busy.post(alert("Nobody", status, datetime.now(UTC)))
         busy.settle()
+    judge(busy.services, down.id, ANN, Verdict.WRONG)
     viewer = person("viewer")
     assert "are not counted yet" in viewer.get("/numbers")
     assert count_all(busy) == 91
@@ -42,6 +45,10 @@ def test_a_day_is_counted_and_its_numbers_are_shown(person: Enter, busy: House) 
     assert "are not counted yet" not in page
     assert page.count('role="img"') == page.count("As a table") >= 3
     assert str(down.id) in page
+    row = page.split('rules/database_down"')[1].split("</tr>")[0]
+    assert row.endswith(
+        '<td class="number">0</td><td class="number">1</td><td class="number">0</td>'
+    )
     assert "/console/rules/database_down" in page
     viewer.get("/numbers?days=0", 400)
     viewer.get("/numbers?days=many", 400)

@@ -3,7 +3,10 @@
 import json
 from collections.abc import Callable
 
+from responder.domain.review import Verdict
+from responder.pipeline.review import judge
 from tests.house import House, alert
+from tests.web.conftest import ANN
 from tests.web.console.conftest import Person
 
 Enter = Callable[[str], Person]
@@ -70,3 +73,21 @@ def test_a_pasted_alert_is_explained_and_nothing_is_kept(person: Enter, house: H
         assert viewer.post("/explain", source="prometheus", payload=wrong).status_code == 422
     assert viewer.post("/explain", source="nobody", payload="{}").status_code == 422
     assert house.sql("SELECT FROM delivery") == []
+
+
+def test_a_version_that_was_harmful_acts_only_for_a_reason(person: Enter, busy: House) -> None:
+    incident = busy.incidents()[0]
+    rule = busy.services.catalogue.rules[incident.rule or ""]
+    judge(busy.services, incident.id, ANN, Verdict.HARMFUL, "it made it worse")
+    admin = person("admin")
+    asked = {"autonomy": "act", "checksum": rule.checksum}
+    assert "it made it worse" in admin.get(f"/rules/{rule.name}")
+    refused = admin.post(f"/rules/{rule.name}/promotion", **asked, despite=" ")
+    assert refused.status_code == 409
+    assert "say why it may act" in refused.text
+    done = admin.post(f"/rules/{rule.name}/promotion", **asked, despite="it was the network")
+    assert done.status_code == 303
+    (event,) = busy.sql(
+        "SELECT details FROM audit_event WHERE what = 'promotion' AND actor = 'admin-ann'"
+    )
+    assert event["details"]["despite"] == "it was the network"
