@@ -5,15 +5,19 @@ A test's page fails it when the browser saw an error: of a script, of the policy
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import RequestRedirect
 from werkzeug.serving import make_server
 
 from responder.domain.ids import new_id
@@ -38,14 +42,30 @@ PATIENCE = 15_000
 
 @dataclass
 class Console:
-    """A house, the address of its console, and tokens by role."""
+    """A house, the application over it and its address, and tokens by role."""
 
     house: House
+    app: Flask
     url: str
     tokens: Mapping[str, str]
     browser: Browser
-    views: list[str]
-    pages: list[Page] = field(default_factory=list)
+
+    @property
+    def views(self) -> dict[str, str]:
+        """The paths of the console's pages, as they are declared, by the name of the view."""
+        return {
+            rule.endpoint: rule.rule
+            for rule in self.app.url_map.iter_rules()
+            if rule.endpoint.startswith("console.") and "GET" in (rule.methods or ())
+        }
+
+    def view_of(self, path: str) -> str | None:
+        """The name of the view behind a path of the console; None when there is none."""
+        try:
+            found, _ = self.app.url_map.bind("").match(urlsplit(path).path, "GET")
+        except (NotFound, MethodNotAllowed, RequestRedirect):
+            return None
+        return str(found)
 
     @contextmanager
     def page(self, **options: Any) -> Iterator[Page]:
@@ -93,45 +113,45 @@ def make_console(
     shop_template: str,
     rules: Mapping[str, LoadedRule],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[], Console]]:
+) -> Iterator[Callable[..., Console]]:
+    """A house with nothing in it yet, over these rules or the shipped ones, and its console."""
     keys = tmp_path_factory.mktemp("keys") / "keys.json"
     keys.write_text(new_keys(new_id()))
-    with (
-        fresh_database(cluster, template) as database,
-        fresh_shop(cluster, shop_template) as shop,
-        building(database, shop, rules) as make,
-        pytest.MonkeyPatch.context() as environment,
-    ):
+    with ExitStack() as stack:
+        database = stack.enter_context(fresh_database(cluster, template))
+        shop = stack.enter_context(fresh_shop(cluster, shop_template))
+        make_house = stack.enter_context(building(database, shop, rules))
+        environment = stack.enter_context(pytest.MonkeyPatch.context())
         environment.setenv("TEST_AWAY", "postgresql://nobody@127.0.0.1:1/shop?connect_timeout=1")
-        house = build(make, rules, token_keys=Secret((f"file:{keys}",)))
-        app = create_app(house.services)
-        views = [
-            rule.rule
-            for rule in app.url_map.iter_rules()
-            if rule.endpoint.startswith("console.") and "GET" in (rule.methods or ())
-        ]
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        yield lambda: Console(house, url, _tokens(keys), browser, views)
-        server.shutdown()
-        thread.join()
-        server.server_close()
+
+        def make(*loaded: LoadedRule) -> Console:
+            ours = loaded or tuple(rules.values())
+            house = build(make_house, ours, token_keys=Secret((f"file:{keys}",)))
+            app = create_app(house.services)
+            url = stack.enter_context(_served(app))
+            return Console(house, app, url, _tokens(keys), browser)
+
+        yield make
 
 
 @pytest.fixture(scope="module")
-def console(make_console: Callable[[], Console]) -> Console:
+def console(make_console: Callable[..., Console]) -> Console:
     """A house with a bad day behind it."""
     made = make_console()
     fill(made.house)
     return made
 
 
-@pytest.fixture(scope="module")
-def quiet(make_console: Callable[[], Console]) -> Console:
-    """A house in which nothing has happened yet."""
-    return make_console()
+@contextmanager
+def _served(app: Flask) -> Iterator[str]:
+    """Where it listens, with a thread for each request."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def _tokens(keys: Path) -> Mapping[str, str]:

@@ -18,11 +18,16 @@ SCHEMES = ("light", "dark")
 
 def pages(console: Console) -> dict[str, str]:
     """Addresses by the name of the picture."""
-    found = {view.removeprefix("/console/"): view for view in console.views if "<" not in view}
-    fixed = {name or "now": view for name, view in found.items()}
-    for incident in console.house.incidents():
-        fixed[f"incident-{incident.rule or 'no_rule'}"] = f"/console/incidents/{incident.id}"
-    return fixed
+    whole = {
+        view.removeprefix("console."): path
+        for view, path in console.views.items()
+        if "<" not in path
+    }
+    incidents = {
+        f"incident-{each.rule or 'no_rule'}": f"/console/incidents/{each.id}"
+        for each in console.house.incidents()
+    }
+    return whole | incidents
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -1,6 +1,6 @@
 """A house on a bad day: an incident of each severity, fixes that held and fixes that wait."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -94,14 +94,14 @@ def told(name: str, title: str, env: str = "production", **labels: str) -> dict[
     return made
 
 
-def build(make: Callable[..., House], rules: Mapping[str, LoadedRule], **more: Any) -> House:
+def build(make: Callable[..., House], rules: Sequence[LoadedRule], **more: Any) -> House:
     """The house, with nothing in it yet."""
-    house = make(**settings(Secret(("env:TEST_AWAY",))), **more)
+    house = make(rules, **settings(Secret(("env:TEST_AWAY",))), **more)
     house.services = replace(
         house.services,
         receivers={"pager": house.pager, "hook": house.hook, "lead": Recorder()},
     )
-    for rule in rules.values():
+    for rule in rules:
         house.promote(rule)
     return house
 

@@ -1,0 +1,172 @@
+"""A person answers incidents: by mouse, by keyboard alone, and without JavaScript."""
+
+from playwright.sync_api import Page, expect
+
+from responder.domain.incident import Incident
+from tests.browser.conftest import Console
+
+
+def incident_of(console: Console, rule: str) -> Incident:
+    return next(each for each in console.house.incidents() if each.rule == rule)
+
+
+def trail(console: Console, incident: Incident) -> list[tuple[str, str, str | None]]:
+    """What people did about an incident, by whom."""
+    rows = console.house.sql(
+        "SELECT actor, what, after FROM audit_event"
+        " WHERE incident_id = %s AND actor_kind = 'person' ORDER BY id",
+        incident.id,
+    )
+    return [(row["actor"], row["what"], row["after"]) for row in rows]
+
+
+def fixes(console: Console, incident: Incident) -> list[tuple[str, bool, bool, str]]:
+    rows = console.house.sql(
+        "SELECT * FROM fix WHERE incident_id = %s ORDER BY started_at, id", incident.id
+    )
+    return [
+        (row["option"], row["dry_run"], row["undoes"] is not None, row["status"]) for row in rows
+    ]
+
+
+def failed_items(console: Console) -> int:
+    rows = console.house.shop.rows(
+        "SELECT count(*) FROM shopify_sync_queue WHERE status = 'failed'"
+    )
+    return int(rows[0])
+
+
+def test_by_mouse(console: Console) -> None:
+    incident = incident_of(console, "shopify_sync_failed")
+    before = failed_items(console)
+    with console.page() as page:
+        console.log_in(page)
+        page.get_by_label("Part of a title").fill("changed prices")
+        page.get_by_role("button", name="Search").click()
+        expect(page.locator("a.row-link")).to_have_count(1)
+        page.get_by_role("link", name=incident.title).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(incident.title)
+        expect(page.get_by_text("6 items failed until no retry was left")).to_be_visible()
+
+        option = page.locator("#option-requeue_all")
+        option.get_by_role("button", name="Dry run").click()
+        console.house.settle()
+        expect(option.get_by_text("it would change 6 rows")).to_be_visible()  # by itself, live
+        assert failed_items(console) == before
+        option.get_by_role("button", name="Approve and run").dblclick()
+        console.house.settle()
+        done = page.locator("article", has_text="Fix: requeue_all")
+        expect(done.get_by_text("held")).to_be_visible()
+        expect(done.locator("del", has_text="failed").first).to_be_visible()
+        assert failed_items(console) == before - 6
+
+        done.get_by_role("button", name="Undo", exact=True).click()
+        console.house.settle()
+        expect(page.locator("article", has_text="Undo: requeue_all")).to_contain_text("committed")
+        assert failed_items(console) == before
+    made = [("requeue_all", True, False, "rolled_back"), ("requeue_all", False, False, "undone")]
+    assert fixes(console, incident) == [*made, ("requeue_all", False, True, "committed")]
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def test_by_keyboard_alone(console: Console) -> None:
+    incident = incident_of(console, "user_cannot_log_in")
+    with console.page() as page:
+        page.goto("/console/login")
+        page.keyboard.insert_text(console.tokens["operator"])  # the field has the focus
+        press(page, "Enter")
+        page.wait_for_url("**/console/")
+        press(page, "?")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        press(page, "Escape", "/")
+        page.keyboard.insert_text("colleague")
+        press(page, "Enter")
+        page.wait_for_url("**q=colleague**")
+        press(page, "j", "Enter")
+        page.wait_for_url("**/incidents/**")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(incident.title)
+        press(page, "a")
+        expect(page.get_by_text("ann has it")).to_be_visible()
+        page.wait_for_load_state()
+        press(page, "o")
+        expect(page.get_by_role("button", name="Dry run").first).to_be_focused()
+        press(page, "Enter")
+        page.wait_for_url("**#fix-*")
+        console.house.settle()
+        approve = page.get_by_role("button", name="Approve and run")
+        expect(approve).to_be_visible()
+        press(page, "o")
+        expect(approve).to_be_focused()
+        press(page, "Enter")
+        expect(page.get_by_text("at work", exact=True)).to_be_visible()
+        console.house.settle()
+        expect(page.locator("article", has_text="Fix: grant_staff")).to_contain_text("held")
+        press(page, "c")
+        page.keyboard.insert_text("She sees the shop again.")
+        press(page, "Tab", "Enter")
+        expect(page.locator("#notes")).to_contain_text("She sees the shop again.")
+        press(page, "e")
+        expect(page.get_by_role("button", name="Resolve")).to_be_focused()
+        press(page, "Enter")
+        expect(page.get_by_text("resolved by person")).to_be_visible()
+        press(page, "g", "n")
+        page.wait_for_url("**/console/")
+    assert fixes(console, incident) == [
+        ("grant_staff", True, False, "rolled_back"),
+        ("grant_staff", False, False, "committed"),
+    ]
+    told = [("ann", "note", "written"), ("ann", "status", "resolved")]
+    assert trail(console, incident)[-2:] == told
+    assert trail(console, incident)[0] == ("ann", "status", "acknowledged")
+
+
+def test_without_javascript(console: Console) -> None:
+    incident = incident_of(console, "intake_batch_stuck")
+    with console.page(java_script_enabled=False) as page:
+        console.log_in(page)
+        page.get_by_role("link", name=incident.title).click()
+        expect(page.get_by_role("button", name="Keys")).to_be_hidden()
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.get_by_text("ann has it")).to_be_visible()
+        option = page.locator("#option-complete_batch")
+        option.get_by_role("button", name="Dry run").click()
+        console.house.settle()
+        expect(option.get_by_text("it would change 1 row")).to_be_visible()  # it loads itself again
+        option.get_by_role("button", name="Approve and run").click()
+        console.house.settle()
+        expect(page.locator("article", has_text="Fix: complete_batch")).to_contain_text("held")
+        page.get_by_role("link", name="Now", exact=True).first.click()
+        page.get_by_label("Why do you stop them?").fill("I do not trust it today")
+        page.get_by_role("button", name="Switch off").click()
+        expect(page.get_by_text("Automatic fixes are off.")).to_be_visible()
+        expect(page.get_by_text("An admin can switch them on.")).to_be_visible()
+    with console.page(java_script_enabled=False) as page:
+        console.log_in(page, "admin")
+        page.get_by_label("What makes it safe again?").fill("It was something else")
+        page.get_by_role("button", name="Switch on").click()
+        expect(page.get_by_text("Automatic fixes are off.")).to_be_hidden()
+    switched = console.house.sql(
+        "SELECT actor, after FROM audit_event WHERE what = 'autofix' ORDER BY id"
+    )
+    assert [(row["actor"], row["after"]) for row in switched] == [("ann", "off"), ("olga", "on")]
+
+
+def test_a_page_shows_news_by_itself_and_not_under_ones_hands(console: Console) -> None:
+    incident = incident_of(console, "circuit_breaker_open")
+    with console.page() as page:
+        console.log_in(page, to=f"/console/incidents/{incident.id}")
+        page.locator("#answer-lines summary").click()
+        page.get_by_label("What should the others know?").fill("I am still writing this")
+        console.house.sql("UPDATE incident SET title = 'Another title' WHERE id = %s", incident.id)
+        page.wait_for_timeout(3500)  # longer than it takes to look for news
+        expect(page.get_by_role("heading", level=1)).to_contain_text(incident.title)
+        page.get_by_label("What should the others know?").fill("")
+        page.get_by_role("link", name="Dashboard").focus()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Another title")
+        expect(page.locator("#answer-lines")).to_have_attribute("open", "")
+        expect(page.get_by_role("link", name="Dashboard")).to_be_focused()
+        expect(page.locator("#said")).to_have_text("This page was brought up to date.")
