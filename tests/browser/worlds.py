@@ -114,6 +114,8 @@ def fill(house: House) -> None:
     house.settle()  # repaired by itself
     house.later(2 * MINUTE)
     house.settle()
+    house.post(alert("ShopifyQueueStuck", "resolved", severity="warning"))
+    house.settle()
     release = Window("Release 2.14 of the shop", (), duration=timedelta(hours=1), page=True)
     open_window(house.services, replace(release, after=[Item("Are all queues empty?")]), ANN)
     house.post(told("DiskFillsUp", "The disk of shop-db-2 is full in four hours", severity="info"))

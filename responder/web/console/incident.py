@@ -8,11 +8,13 @@ from uuid import UUID
 from flask import Response, g, request
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from responder.domain.review import Verdict
 from responder.pipeline import breaker, people
 from responder.pipeline.by_hand import Asked, Begun, NotBegun, ask
 from responder.pipeline.document import document
+from responder.pipeline.review import judge
 from responder.pipeline.undo import AskedUndo, ask_undo
-from responder.web.api.incidents import NoteRequest
+from responder.web.api.incidents import NoteRequest, ReviewRequest
 from responder.web.console.doing import doing
 from responder.web.console.offers import offers, undoable
 from responder.web.console.pages import Pages, back_to, reason, services, show
@@ -60,6 +62,13 @@ def register(pages: Pages) -> None:
         text = NoteRequest(unknown=EXCLUDE).load(request.form)["text"]
         found = people.note(services(), incident_id, g.caller.actor, text)
         return _done(found, incident_id, "notes")
+
+    @pages.change("/incidents/<uuid:incident_id>/review")
+    def review(incident_id: UUID) -> Response:
+        said = ReviewRequest(unknown=EXCLUDE).load(request.form)
+        verdict = Verdict(said["verdict"])
+        found = judge(services(), incident_id, g.caller.actor, verdict, said["note"])
+        return _done(found, incident_id, "review")
 
     @pages.change("/incidents/<uuid:incident_id>/reset")
     def reset_breaker(incident_id: UUID) -> Response:

@@ -8,6 +8,7 @@ from flask import Response, g, request
 from marshmallow import EXCLUDE, fields, validate
 
 from responder.domain.incident import IncidentStatus
+from responder.domain.review import Standing
 from responder.domain.severity import Severity
 from responder.pipeline import switch
 from responder.pipeline.services import Services
@@ -23,9 +24,11 @@ SILENT = timedelta(days=1)
 NEW = timedelta(minutes=10)
 #: A form waits no longer for fixes that were decided before; the page shows them.
 _PATIENCE = 2.0
-#: Beside the statuses: everything that is not resolved, and everything.
-_STANDING, _ALL = "", "all"
-_STATUSES = (_STANDING, *(str(each) for each in IncidentStatus), _ALL)
+#: Beside the statuses: what is not resolved, what waits for a review, and everything.
+_STANDING, _REVIEW, _ALL = "", "review", "all"
+_STATUSES = (_STANDING, *(str(each) for each in IncidentStatus), _REVIEW, _ALL)
+#: So many of those that wait for a review are named.
+_NAMED = 5
 
 
 class Filters(lists.Page):
@@ -60,6 +63,8 @@ def register(pages: Pages) -> None:
                 approvals=tx.all("approvals_to_give"),
                 dead=tx.all("dead_notifications"),
                 silent=_silent(services(), tx),
+                reviews=tx.one("reviews_waiting"),
+                to_review=_to_review(tx, lists.Page().load({"limit": _NAMED})),
             )
 
     @pages.change("/autofix/off")
@@ -80,13 +85,23 @@ def _incidents(
     status = asked["status"]
     filters = {name: asked.get(name) for name in ("severity", "q")}
     place = lists.before(asked)
-    if status in (_ALL, IncidentStatus.RESOLVED):
+    if status == _REVIEW:
+        rows = _to_review(tx, asked, **filters)
+    elif status in (_ALL, IncidentStatus.RESOLVED):
         only = None if status == _ALL else status
         rows = tx.all("incidents", status=only, rule=None, **filters, **place)
     else:
         del place["before"]
         rows = tx.all("standing_incidents", status=status or None, **filters, **place)
     return rows[: asked["limit"]], lists.after(rows, asked, "opened_at")
+
+
+def _to_review(
+    tx: Transaction, asked: Mapping[str, Any], severity: str | None = None, q: str | None = None
+) -> list[Any]:
+    """Incidents that wait for a verdict."""
+    filters = {"status": None, "severity": severity, "rule": None, "q": q}
+    return tx.all("incidents_to_review", review=Standing.WAITING, **filters, **lists.before(asked))
 
 
 def _told(row: Mapping[str, Any], tx: Transaction) -> dict[str, Any]:

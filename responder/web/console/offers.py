@@ -50,7 +50,7 @@ def _tried(option: str, fixes: Sequence[Row], seen: str | None) -> Row | None:
 
 
 def undoable(fixes: Sequence[Row], role: str, since: datetime) -> set[str]:
-    """The ids of fixes for which this caller is offered an undo; since: older ones have no rows."""
+    """The ids of fixes for which this caller is offered an undo; since: of which rows are kept."""
     return {
         str(fix["id"])
         for fix in fixes
