@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import requests
@@ -70,6 +71,16 @@ def post(
 def get(url: str, headers: Mapping[str, str], *, now: datetime, timeout: float) -> bytes:
     """The answer to a GET; Undelivered as `post`."""
     return _in_time("GET", url, None, headers, now, timeout)
+
+
+def on_safe_way(url: str) -> bool:
+    """Whether nobody on the way can read or change what is said there: https, or a loopback."""
+    try:
+        parts = urlsplit(url)
+        local = parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        local = False
+    return url.startswith("https://") or (url.startswith("http://") and local)
 
 
 def _in_time(

@@ -12,6 +12,7 @@ from responder.domain.actor import ActorKind
 from responder.domain.alert import Alert, AlertOutcome, AlertStatus, DeliveryOutcome
 from responder.domain.answer import Answer, AnswerStatus, ErrorKind
 from responder.domain.decision import REASONS, Action, Autonomy
+from responder.domain.denial import Denial
 from responder.domain.escalation import Climb
 from responder.domain.fix import FixStatus, Verification
 from responder.domain.incident import IncidentStatus, ResolvedBy, Stage
@@ -25,7 +26,7 @@ from responder.runbook import Case
 from responder.runbook.loader import load
 from responder.settings import read
 from responder.targets.direct import State
-from responder.web.api import SUBJECTS
+from responder.web.api import SCOPES, SUBJECTS
 from responder.web.health import health
 from responder.web.openapi import pages
 from responder.web.webhooks import webhooks
@@ -55,6 +56,7 @@ LISTS = {
     "list of a maintenance window": Phase,
     "answer that ticks an item": Expect,
     "actor": ActorKind,
+    "reason of a denial": Denial,
 }
 
 
@@ -141,6 +143,25 @@ def test_what_the_runbook_says_of_people_and_times_is_one_example(page: str) -> 
 def test_the_page_of_maintenance_has_every_state() -> None:
     told = [cells[0].strip("`") for cells in rows("maintenance.md")]
     assert [word for word in told if word in set(WindowState)] == list(WindowState)
+
+
+def test_the_page_of_people_has_every_denial_and_its_status() -> None:
+    told = [(cells[0].strip("`"), cells[1][:3]) for cells in rows("people.md")]
+    expected = [(each.value, "403" if each.known else "401") for each in Denial]
+    assert [row for row in told if row[1].isdigit()] == expected
+
+
+def test_the_examples_of_people_are_settings() -> None:
+    page = (DOCS / "people.md").read_text()
+    blocks = [each.partition("```")[0] for each in page.split("```toml\n")[1:]]
+    assert [name for block in blocks for name in read(block, "the page").issuers] == [
+        *("keycloak", "google", "entra", "shop"),
+    ]
+
+
+def test_the_page_of_people_has_every_scope() -> None:
+    page = (DOCS / "people.md").read_text()
+    assert [scope for scope in SCOPES if f"`{scope}`" not in page] == []
 
 
 def test_every_view_is_in_the_table() -> None:

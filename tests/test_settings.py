@@ -43,6 +43,7 @@ flap_window = "15m"
 reopen_after = "1h30m"
 resolve_after_quiet = "6h"
 max_body = 5_000_000
+proxies = 1
 
 [sources.prod]
 type = "alertmanager"
@@ -290,6 +291,7 @@ def test_a_file_with_every_key_becomes_settings() -> None:
         reopen_after=timedelta(minutes=90),
         resolve_after_quiet=timedelta(hours=6),
         max_body=5_000_000,
+        proxies=1,
         sources=EXPECTED_SOURCES,
         targets={
             "shop_eu": Target(

@@ -23,11 +23,13 @@ from responder.store.migrations import DatabaseAway, MigrationRefused, pending, 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def said(longest: int = 200) -> Callable[[click.Context, click.Parameter, str], str]:
+def said(longest: int = 200, optional: bool = False) -> Callable[..., Any]:
     """The callback of what a person says: a text that our database can keep."""
 
-    def check(_: click.Context, parameter: click.Parameter, text: str) -> str:
-        if not text.strip() or len(text) > longest:
+    def check(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+        if text is None and optional:
+            return None
+        if not text or not text.strip() or len(text) > longest:
             raise click.BadParameter(f"say something, in at most {longest} characters")
         if "\0" in text or text.encode(errors="replace").decode() != text:
             raise click.BadParameter("is no UTF-8 text")

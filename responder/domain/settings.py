@@ -253,10 +253,44 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class Issuer:
+    """Who vouches for people by signed tokens: an OpenID provider, or a project of Supabase.
+
+    url: as its tokens write `iss`. role_claim, name_claim: JSON pointers into a token's claims.
+    roles: the values of the role claim that give each role. jwks_url: where its keys are; empty
+    is where its discovery says.
+    """
+
+    name: str
+    type: str
+    url: str
+    audience: str
+    role_claim: str
+    roles: Mapping[str, Sequence[str]]
+    name_claim: str
+    jwks_url: str = ""
+
+
+@dataclass(frozen=True)
+class Login:
+    """How people log in to the console: by a token, and at `issuer`, if there is one.
+
+    idle, longest: a session ends when it was unused for so long, and after so long in any case.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: Secret | None = None
+    idle: timedelta = timedelta(minutes=30)
+    longest: timedelta = timedelta(hours=12)
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole of responder.toml.
 
     last_resort: receivers of pages when our database is away; None: those that would page.
+    proxies: how many in front of us append to X-Forwarded-For.
     digest: who gets the morning digest; None: whoever hears of incidents without being woken.
     business_hours: of contacts that keep them, and of what waits for the next business day.
     """
@@ -270,6 +304,7 @@ class Settings:
     reopen_after: timedelta = timedelta(minutes=30)
     resolve_after_quiet: timedelta | None = None
     max_body: int = 1_000_000
+    proxies: int = 0
     sources: Mapping[str, Source] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
     receivers: Mapping[str, Receiver] = field(default_factory=dict)
@@ -287,3 +322,5 @@ class Settings:
     retention: Retention = Retention()
     vault: VaultSettings = VaultSettings()
     redact: Redaction = SECRETS
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)
+    login: Login = Login()

@@ -1,7 +1,6 @@
 """Commit, then acknowledge: one transaction makes a delivery ours, then the sender hears of it."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,9 +15,10 @@ from responder.pipeline.bare import flush
 from responder.pipeline.door import identifier, taken_in
 from responder.pipeline.keep import Page
 from responder.pipeline.raw import place_of
+from responder.pipeline.refusals import record_refusal
 from responder.pipeline.services import Services
 from responder.sources import ADAPTERS, ENRICHERS, NotUnderstood, Request, decoded, read_json
-from responder.store import StoreAway, Transaction
+from responder.store import Transaction
 from responder.store.jobs import TRIAGE, enqueue
 from responder.store.vault import Locked
 
@@ -248,23 +248,11 @@ def refuse(services: Services, source: str, address: str, why: str) -> None:
     """Count a refused request: one audit event per source, address, reason and minute, no body.
 
     All names that are not configured count as one source, `unknown`: a stranger may invent many.
-    What cannot be recorded because our database is away is lost; the request is refused anyway.
     """
     name = source if source in services.settings.sources else "unknown"
-    try:
-        with services.store.transaction() as tx:
-            minute = tx.now.replace(second=0, microsecond=0)
-            told = [name, address, why, minute.isoformat()]
-            digest = hashlib.sha256(json.dumps(told).encode()).digest()
-            tx.record(
-                "refused",
-                Actor(ActorKind.SENDER, name),
-                subject=f"source {name}",
-                filed_at=minute,
-                event_id=UUID(bytes=digest[:16]),
-                address=address,
-                why=why,
-                asked_for=ascii(services.settings.redact.text(source)[:100]),
-            )
-    except StoreAway:
-        services.log.warning("refused, not recorded", source=name, why=why)
+    sender, asked_for = (
+        Actor(ActorKind.SENDER, name),
+        ascii(services.settings.redact.text(source)[:100]),
+    )
+    subject = f"source {name}"
+    record_refusal(services, "refused", sender, subject, address, why, asked_for=asked_for)

@@ -184,4 +184,5 @@ def secrets_of(settings: Settings) -> Iterator[tuple[str, Secret]]:
         found.append((f"receivers.{name}.{key}", receiver.secret))
     if settings.dead_man is not None:
         found.append(("dead_man.url", settings.dead_man.url))
+    found.append(("login.client_secret", settings.login.client_secret))
     return ((key, secret) for key, secret in found if secret)

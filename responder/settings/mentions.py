@@ -1,4 +1,4 @@
-"""Where the file names its own receivers and contacts: each must be there and fit for it.
+"""Where the file names its own receivers, contacts and issuers: each must be there and fit for it.
 
 It looks at the text as it is written: a receiver with a mistake in it is still no unknown one.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from responder.domain.alert import OWN_SOURCE
 from responder.domain.settings import OF_INCIDENTS
+from responder.settings.issuers import mistaken_issuers
 from responder.settings.levels import mistaken_levels
 
 #: The way to a key: names, and places in lists.
@@ -34,6 +35,8 @@ def mistaken_mentions(written: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
     yield from _contacts(written, known)
     for place, why in mistaken_levels(written.get("levels")):
         yield ("levels", place, "level"), why
+    issuers, login = _if_is(dict, written.get("issuers")), _if_is(dict, written.get("login"))
+    yield from mistaken_issuers(issuers, login)
 
 
 def _mentions(

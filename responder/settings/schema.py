@@ -13,6 +13,7 @@ from responder.domain.review import ReviewSettings
 from responder.domain.secret import Secret
 from responder.domain.settings import (
     DeadMan,
+    Issuer,
     Receiver,
     Retention,
     Route,
@@ -23,6 +24,7 @@ from responder.domain.settings import (
 )
 from responder.domain.severity import Severity
 from responder.settings.fields import FILLED, ByType, Items, Keys, Named, Table, Value
+from responder.settings.issuers import ISSUERS, LoginKeys
 from responder.settings.levels import (
     AckForKeys,
     BusinessHoursKeys,
@@ -158,6 +160,7 @@ class FileKeys(Keys):
     reopen_after = Value(read_duration)
     resolve_after_quiet = Value(read_duration)
     max_body = Value(read_bytes)
+    proxies = Value(read_count)
     sources = Named(ByType(SOURCES), make=Source)
     targets = Named(Table(TargetKeys), make=Target)
     receivers = Named(ByType(RECEIVERS), make=Receiver)
@@ -174,4 +177,6 @@ class FileKeys(Keys):
     retention = Table(RetentionKeys)
     vault = Table(VaultKeys)
     redact = Table(RedactKeys)
+    issuers = Named(ByType(ISSUERS), make=Issuer)
+    login = Table(LoginKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

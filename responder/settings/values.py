@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from responder.domain.duration import parse_duration
 from responder.domain.matcher import Matcher, parse_matcher
 from responder.domain.secret import Secret
+from responder.outbound import on_safe_way
 
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f]+")
 _URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?")
@@ -106,6 +107,16 @@ def read_base_url(value: object) -> str:
     if "?" in url or "#" in url:
         raise ValueError('must be like "https://host/path", with nothing behind the path')
     return url.rstrip("/")
+
+
+def read_issuer(value: object) -> str:
+    """As the issuer writes itself, to the last slash; what it says is only worth its https."""
+    url = read_url(value)
+    if "?" in url or "#" in url:
+        raise ValueError('must be like "https://host/path", with nothing behind the path')
+    if not on_safe_way(url):
+        raise ValueError("must begin with https://, unless it is on this machine")
+    return url
 
 
 def read_count(value: object) -> int:

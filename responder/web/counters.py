@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from responder.domain.alert import DeliveryOutcome
+from responder.domain.denial import Denial
 from responder.pipeline.accept import Accepted
 
 _own = CollectorRegistry()
@@ -34,6 +35,14 @@ _seconds = Histogram(
     "responder_ack_seconds",
     "From a request's arrival to its answer, of deliveries that were kept.",
     ("source",),
+    registry=_own,
+)
+
+
+_denied = Counter(
+    "responder_denied",
+    "People and programs that were not let in, by where and why.",
+    ("door", "reason"),
     registry=_own,
 )
 
@@ -64,6 +73,11 @@ def count_refused(source: str, reason: str) -> None:
     name = source if source in known else "unknown"
     _deliveries.labels(name, DeliveryOutcome.REFUSED).inc()
     _refused.labels(name, reason).inc()
+
+
+def count_denied(door: str, reason: Denial) -> None:
+    """Somebody was not let in, or may not do what they asked for; `door` is a closed list."""
+    _denied.labels(door, reason).inc()
 
 
 def counted() -> CollectorRegistry:

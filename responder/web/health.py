@@ -4,11 +4,13 @@ from flask import Blueprint, Response, current_app, jsonify
 
 from responder import __version__
 from responder.pipeline.services import Services
+from responder.web.guard import require
 from responder.web.metrics import scrape
 from responder.web.problems import problem
-from responder.web.tokens import require
 
 health = Blueprint("health", __name__)
+#: The scope of a token that is for the metrics.
+METRICS = "metrics"
 
 
 @health.get("/healthz")
@@ -27,7 +29,7 @@ def readyz() -> Response:
 
 
 @health.get("/metrics")
-@require("viewer")
+@require("viewer", METRICS)
 def metrics() -> Response:
     """Prometheus metrics."""
     return scrape(current_app.extensions["responder"])

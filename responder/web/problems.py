@@ -13,6 +13,7 @@ from responder.domain.secret import SecretMissing
 from responder.pipeline.accept import Overloaded, UnknownSource
 from responder.sources import NotUnderstood, TooLarge, Unauthenticated, Unreadable
 from responder.store import StoreAway
+from responder.web.published import IssuerAway
 
 #: How long a sender is asked to wait when we cannot keep its delivery.
 RETRY_AFTER = 5
@@ -98,6 +99,7 @@ def install(app: Flask) -> None:
         ValidationError: _wrong_parameters,
         TooLarge: partial(_of, 413, "too_large"),
         Overloaded: _overloaded,
+        IssuerAway: partial(_of, 503, "unavailable"),
         StoreAway: _away,
         SecretMissing: _away,
         HTTPException: _http,

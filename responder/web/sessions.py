@@ -7,34 +7,43 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from flask import Response, request
 
 from responder.domain.actor import Actor, ActorKind
+from responder.domain.denial import Denial
 from responder.pipeline.services import Services
-from responder.web.tokens import Caller
+from responder.web.callers import Caller, Denied
+from responder.web.guard import note_denial
 
-#: Unused for so long it ends, and after so long in any case.
-IDLE = timedelta(minutes=30)
-LONGEST = timedelta(hours=12)
+#: So long after a login at a provider it is asked again, for a role may have been taken away there.
+RECHECK = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Session:
-    """A person who is logged in; `csrf` is what each of their forms carries."""
+    """A person who is logged in; `csrf` is what each of their forms carries.
+
+    to_recheck: the provider must be asked first whether they still may what they might.
+    """
 
     caller: Caller
     csrf: str
+    to_recheck: bool = False
 
 
-def begin(services: Services, caller: Caller) -> str:
-    """The cookie's secret of a new session, never one that was there before the login."""
+def begin(
+    services: Services, caller: Caller, latest: datetime | None = None, recheck: bool = False
+) -> str:
+    """The cookie's secret of a new session, never one that was there before the login.
+
+    latest: when what it was begun with ends. recheck: it was begun at a provider.
+    """
     secret = secrets.token_urlsafe(32)
     with services.store.transaction() as tx:
-        session_id = services.new_id()
+        session_id, longest = services.new_id(), tx.now + services.settings.login.longest
         tx.run(
             "insert_session",
             id=session_id,
@@ -42,25 +51,33 @@ def begin(services: Services, caller: Caller) -> str:
             person=caller.name,
             role=caller.role,
             token_id=caller.token_id,
-            longest=LONGEST,
+            ends_at=min(longest, latest or longest),
+            recheck_at=tx.now + RECHECK if recheck else None,
         )
         tx.record("session", caller.actor, f"session {session_id}", after="begun", role=caller.role)
     return secret
 
 
 def current(services: Services) -> Session | None:
-    """The session of the request in hand; None when there is none, or it has ended."""
+    """The session of the request in hand; None when there is none, or it has ended.
+
+    A cookie that opens nothing though its time is not over is somebody's attempt.
+    """
     secret = request.cookies.get(cookie_name(services))
     if not secret:
         return None
     with services.store.transaction() as tx:
-        row = tx.maybe("live_session", secret=_digest(secret), idle=IDLE)
-        if row is None:
-            return None
-        if row["unseen"]:
+        row = tx.maybe("session", secret=_digest(secret), idle=services.settings.login.idle)
+        over = row is None or row["ended"] or row["timed_out"]
+        if row is not None and not over and row["unseen"] and _by_a_person():
             tx.run("see_session", id=row["id"])
-    caller = Caller(row["person"], row["role"], row["token_id"] or UUID(int=0))
-    return Session(caller, hmac.digest(secret.encode(), b"csrf", "sha256").hex())
+    if row is None or row["ended"]:
+        who = row["person"] if row else ""
+        note_denial(Denied(Denial.NOT_LOGGED_IN, "the session has ended", who))
+    if row is None or over:
+        return None
+    caller = Caller(row["person"], row["role"], row["begun_at"], row["ends_at"], row["token_id"])
+    return Session(caller, _csrf(secret), row["to_recheck"])
 
 
 def end(services: Services) -> None:
@@ -73,17 +90,23 @@ def end(services: Services) -> None:
             tx.record("session", person, f"session {row['id']}", after="ended")
 
 
-def cookie_name(services: Services) -> str:
+def cookie_name(services: Services, purpose: str = "responder") -> str:
     """Over https no other host or path can set it; plain http is for a loopback only."""
-    return "__Host-responder" if _secure(services) else "responder"
+    return f"__Host-{purpose}" if _secure(services) else purpose
 
 
-def keep_cookie(services: Services, response: Response, secret: str) -> None:
+def keep_cookie(
+    services: Services,
+    response: Response,
+    secret: str,
+    purpose: str = "responder",
+    age: timedelta | None = None,
+) -> None:
     """Lax: a link from a chat opens the page; Strict would also break a return from a provider."""
     response.set_cookie(
-        cookie_name(services),
+        cookie_name(services, purpose),
         secret,
-        max_age=int(LONGEST.total_seconds()),
+        max_age=age or services.settings.login.longest,
         secure=_secure(services),
         httponly=True,
         samesite="Lax",
@@ -91,10 +114,25 @@ def keep_cookie(services: Services, response: Response, secret: str) -> None:
     )
 
 
-def drop_cookie(services: Services, response: Response) -> None:
+def drop_cookie(services: Services, response: Response, purpose: str = "responder") -> None:
+    """The browser forgets it."""
     response.delete_cookie(
-        cookie_name(services), secure=_secure(services), httponly=True, samesite="Lax", path="/"
+        cookie_name(services, purpose),
+        secure=_secure(services),
+        httponly=True,
+        samesite="Lax",
+        path="/",
     )
+
+
+def is_navigation() -> bool:
+    """Whether a person goes to a page, not a script of ours that looks for news."""
+    return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+
+
+def _by_a_person() -> bool:
+    """A page that asks for news by itself keeps nobody logged in who has left."""
+    return request.method != "GET" or is_navigation()
 
 
 def _secure(services: Services) -> bool:
@@ -103,3 +141,7 @@ def _secure(services: Services) -> bool:
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def _csrf(secret: str) -> str:
+    return hmac.digest(secret.encode(), b"csrf", "sha256").hex()

@@ -1,48 +1,34 @@
-"""JWTs of our own: EdDSA keys in a file, roles viewer < operator < admin.
+"""Tokens of our own: JWTs signed by EdDSA keys in a file.
 
 A token opens until it expires; one that was revoked opens nothing any more, on any host.
 """
 
 import base64
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flask import current_app, g, request
 
-from responder.domain.actor import ROLES, Actor, ActorKind, may
+from responder.domain.actor import ROLES
+from responder.domain.denial import Denial
 from responder.domain.secret import Secret, SecretMissing
-from responder.pipeline.services import Services
-from responder.web.problems import Problem
+from responder.web.callers import Caller, Denied
 
 ISSUER = "responder"
+#: Clocks of hosts differ by so many seconds at most.
+LEEWAY = 30
+#: What PyJWT raises for a text that is no token, brackets in brackets and lone surrogates too.
+NO_TOKEN = (jwt.InvalidTokenError, RecursionError, ValueError)
 _ALGORITHM = "EdDSA"
 _REQUIRED = ["exp", "iat", "sub", "aud", "iss", "jti", "role"]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class KeyFileWrong(SecretMissing):
     """A key file is not what `responder token keys` writes; it may be half written."""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls, with which role and which token."""
-
-    name: str
-    role: str
-    token_id: UUID
-
-    @property
-    def actor(self) -> Actor:
-        return Actor(ActorKind.PERSON, self.name)
 
 
 class TokenKeys:
@@ -52,9 +38,18 @@ class TokenKeys:
         self._files = files
 
     def issue(
-        self, name: str, role: str, now: datetime, lifetime: timedelta, token_id: UUID
+        self,
+        name: str,
+        role: str,
+        now: datetime,
+        lifetime: timedelta,
+        token_id: UUID,
+        scope: Sequence[str] = (),
     ) -> str:
-        """A token for a person or a program; `name` is what the audit shows."""
+        """A token for a person or a program; `name` is what the audit shows.
+
+        scope: the subjects of the API that it opens; nothing is all of them.
+        """
         key_id, (key, version) = next(iter(self._keys().items()))
         claims = {
             "iss": ISSUER,
@@ -65,34 +60,34 @@ class TokenKeys:
             "exp": now + lifetime,
             "jti": str(token_id),
         }
+        if scope:
+            claims["scope"] = " ".join(scope)
         self._files.use(version)
         return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"kid": key_id})
 
     def caller(self, token: str) -> Caller:
-        """Who a token stands for; Problem 401 for whatever is wrong with it."""
-        try:
-            key_id = jwt.get_unverified_header(token).get("kid")
-            key, version = self._keys().get(str(key_id), (None, ""))
-            if key is None:
-                raise Problem(401, "unauthenticated", "the token is signed with an unknown key")
-            claims = jwt.decode(
-                token,
-                key.public_key(),
-                algorithms=[_ALGORITHM],
-                audience=ISSUER,
-                issuer=ISSUER,
-                leeway=30,
-                options={"require": _REQUIRED},
-            )
-        except jwt.InvalidTokenError as error:
-            raise Problem(401, "unauthenticated", f"the token is not valid: {error}") from None
+        """Who a token stands for; Denied for whatever is wrong with it."""
+        key_id = header_of(token).get("kid")
+        key, version = self._keys().get(str(key_id), (None, ""))
+        if key is None:
+            raise Denied(Denial.UNKNOWN_KEY, "the token is signed with an unknown key")
+        claims = verified(token, key.public_key(), _ALGORITHM, ISSUER, ISSUER, _REQUIRED)
         self._files.use(version)
-        if claims["role"] not in ROLES:
-            raise Problem(401, "unauthenticated", "the token names no role of ours")
+        scope = claims.get("scope")
         try:
-            return Caller(claims["sub"], claims["role"], UUID(claims["jti"]))
+            token_id = UUID(claims["jti"])
         except ValueError:
-            raise Problem(401, "unauthenticated", "the token's id is none of ours") from None
+            raise Denied(Denial.WRONG_CLAIMS, "the token's id is none of ours") from None
+        if claims["role"] not in ROLES or not isinstance(scope, str | None):
+            raise Denied(Denial.WRONG_CLAIMS, "the token names no role or no scope of ours")
+        return Caller(
+            claims["sub"],
+            claims["role"],
+            moment(claims["iat"]),
+            moment(claims["exp"]),
+            token_id,
+            None if scope is None else frozenset(scope.split()),
+        )
 
     def _keys(self) -> dict[str, tuple[Ed25519PrivateKey, str]]:
         """By id, each with the version of the secret that it is."""
@@ -101,6 +96,54 @@ class TokenKeys:
             for version in self._files.values()
             for key_id, key in read_keys(version).items()
         }
+
+
+def header_of(token: str) -> dict[str, Any]:
+    """What the token says of itself before anybody has checked it. Denied: it is none."""
+    try:
+        return jwt.get_unverified_header(token)
+    except NO_TOKEN:
+        raise Denied(Denial.NOT_A_TOKEN, "this is no token") from None
+
+
+def verified(
+    token: str, key: Any, algorithm: str, audience: str, issuer: str, required: list[str]
+) -> dict[str, Any]:
+    """The claims of a token that is right in all: by this key and algorithm alone. Denied."""
+    try:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=audience,
+            issuer=issuer,
+            leeway=LEEWAY,
+            options={"require": required},
+        )
+    except (*NO_TOKEN, OverflowError) as error:
+        why = next((_WHY[kind] for kind in type(error).__mro__ if kind in _WHY), None)
+        raise Denied(why or Denial.WRONG_CLAIMS, f"the token is not valid: {error}") from None
+
+
+#: The more special ones are found first.
+_WHY: dict[type, Denial] = {
+    jwt.ExpiredSignatureError: Denial.EXPIRED,
+    jwt.ImmatureSignatureError: Denial.NOT_YET_VALID,
+    jwt.InvalidAudienceError: Denial.WRONG_AUDIENCE,
+    jwt.InvalidIssuerError: Denial.UNKNOWN_ISSUER,
+    jwt.InvalidSignatureError: Denial.WRONG_SIGNATURE,
+    jwt.InvalidAlgorithmError: Denial.WRONG_SIGNATURE,
+    jwt.InvalidKeyError: Denial.WRONG_SIGNATURE,
+    jwt.DecodeError: Denial.NOT_A_TOKEN,
+}
+
+
+def moment(claim: Any) -> datetime:
+    """When a claim that was verified says."""
+    try:
+        return datetime.fromtimestamp(int(claim), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Denied(Denial.WRONG_CLAIMS, "the token says no time that there is") from None
 
 
 def new_keys(key_id: UUID) -> str:
@@ -133,38 +176,3 @@ def read_keys(text: str) -> dict[str, Ed25519PrivateKey]:
 
 def _base64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def require(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A view that only callers of this role or a higher one may use; they are in `g.caller`."""
-
-    def decorate(view: Callable[P, R]) -> Callable[P, R]:
-        @wraps(view)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise Problem(401, "unauthenticated", "send Authorization: Bearer <token>")
-            caller = not_revoked(_token_keys().caller(token.strip()))
-            if not may(caller.role, role):
-                raise Problem(403, "forbidden", f"this needs the role {role}")
-            g.caller = caller
-            return view(*args, **kwargs)
-
-        return guarded
-
-    return decorate
-
-
-def not_revoked(caller: Caller) -> Caller:
-    """Asked at each request, so that a revocation holds from the very next one; Problem 401."""
-    services: Services = current_app.extensions["responder"]
-    with services.store.transaction() as tx:
-        if tx.one("token_revoked", id=caller.token_id)["revoked"]:
-            raise Problem(401, "unauthenticated", "the token was revoked")
-    return caller
-
-
-def _token_keys() -> TokenKeys:
-    keys: Any = current_app.extensions["responder.token_keys"]
-    assert isinstance(keys, TokenKeys)
-    return keys

@@ -28,8 +28,8 @@ SET request = EXCLUDED.request, fix_id = EXCLUDED.fix_id, approval_id = EXCLUDED
 
 -- name: insert_token
 -- A token that was issued; its text is kept nowhere.
-INSERT INTO token (id, name, role, issued_at, expires_at)
-VALUES (%(id)s, %(name)s, %(role)s, %(issued_at)s, %(expires_at)s);
+INSERT INTO token (id, name, role, scope, issued_at, expires_at)
+VALUES (%(id)s, %(name)s, %(role)s, %(scope)s, %(issued_at)s, %(expires_at)s);
 
 -- name: revoke_token
 -- It opens nothing any more; one that was issued without us is known from now on.
@@ -39,10 +39,47 @@ ON CONFLICT (id) DO UPDATE SET revoked_at = EXCLUDED.revoked_at, revoked_by = EX
 WHERE t.revoked_at IS NULL
 RETURNING name;
 
--- name: token_revoked
--- Whether this token was revoked.
-SELECT EXISTS (SELECT FROM token WHERE id = %(id)s AND revoked_at IS NOT NULL) AS revoked;
+-- name: revoke_person
+-- All that this person has opens nothing any more, whoever issued it; how much of it we know.
+WITH revoked AS (
+    INSERT INTO person_revoked (person, at, actor) VALUES (%(person)s, %(now)s, %(actor)s)
+    ON CONFLICT (person) DO UPDATE SET at = EXCLUDED.at, actor = EXCLUDED.actor
+), tokens AS (
+    UPDATE token SET revoked_at = %(now)s, revoked_by = %(actor)s
+    WHERE name = %(person)s AND revoked_at IS NULL AND expires_at > %(now)s RETURNING 1
+), sessions AS (
+    UPDATE web_session SET ended_at = %(now)s
+    WHERE person = %(person)s AND ended_at IS NULL AND ends_at > %(now)s RETURNING 1
+)
+SELECT (SELECT count(*) FROM tokens) AS tokens, (SELECT count(*) FROM sessions) AS sessions;
+
+-- name: token_used
+-- Whether this token was revoked, or all that its person had when it was issued, by clocks that
+-- differ by half a minute; when it was last used is known to the minute, and waits for nobody.
+WITH used AS (
+    UPDATE token SET last_used_at = %(now)s
+    WHERE id = (SELECT id FROM token
+                WHERE id = %(id)s AND coalesce(last_used_at, '-infinity') < %(now)s - interval '1 minute'
+                FOR NO KEY UPDATE SKIP LOCKED)
+)
+SELECT EXISTS (SELECT FROM token WHERE id = %(id)s AND revoked_at IS NOT NULL)
+    OR EXISTS (SELECT FROM person_revoked
+               WHERE person = %(person)s AND at + interval '30 seconds' >= %(issued_at)s) AS revoked;
 
 -- name: tokens
 -- The tokens that we know of, the newest first.
 SELECT * FROM token ORDER BY issued_at DESC, id DESC;
+
+-- name: count_login_failure
+-- One more wrong token at the door by this address or name within five minutes; how many, and how
+-- long until they are forgotten. Others that are forgotten go.
+WITH forgotten AS (
+    DELETE FROM login_failure WHERE who IN (
+        SELECT who FROM login_failure WHERE since < %(now)s - interval '5 minutes' AND who <> %(who)s
+        LIMIT 100 FOR UPDATE SKIP LOCKED)
+)
+INSERT INTO login_failure AS f (who, since, failures) VALUES (%(who)s, %(now)s, 1)
+ON CONFLICT (who) DO UPDATE
+SET since = CASE WHEN f.since < %(now)s - interval '5 minutes' THEN %(now)s ELSE f.since END,
+    failures = CASE WHEN f.since < %(now)s - interval '5 minutes' THEN 1 ELSE f.failures + 1 END
+RETURNING failures, extract(epoch FROM since + interval '5 minutes' - %(now)s)::float AS wait;

@@ -17,6 +17,13 @@ token_keys = "file:{folder}/keys.json"
 [vault]
 keys = "env:TEST_VAULT"
 
+[issuers.company]
+type = "oidc"
+issuer = "https://login.example.com"
+audience = "responder"
+role_claim = "/groups"
+roles = {{viewer = ["staff"]}}
+
 [sources.prometheus]
 type = "alertmanager"
 bearer = "env:TEST_TOKEN"

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import jwt
+import psycopg
 import pytest
 from click.testing import Result
 
@@ -72,6 +74,11 @@ def test_a_runbook_that_cannot_be_loaded_does_not_keep_fixes_from_being_stopped(
         (["incidents", "note", str(new_id()), "x" * 10_001], 2, "at most 10000 characters"),
         (["token", "list"], 0, "there are no tokens"),
         (["token", "revoke", "seven"], 2, "not a valid UUID"),
+        (["token", "revoke"], 2, "name a token's ID, or --person"),
+        (["token", "revoke", str(new_id()), "--person", "kim"], 2, "or --person"),
+        (["token", "revoke", "--person", ""], 2, "say something"),
+        (["token", "issue", "--name", "k", "--role", "viewer", "--scope", "x"], 2, "not one of"),
+        (["token", "issue", "--name", "company:kim", "--role", "viewer"], 2, "issuer's people"),
         (["token", "issue", "--name", "", "--role", "viewer"], 2, "say something"),
         (["token", "issue", "--name", "kim", "--role", "viewer", "--for", "9999999d"], 2, "long"),
     ],
@@ -108,9 +115,9 @@ def status_of(house: House, run: Run, tmp_path: Path) -> Callable[[str], int]:
     return status
 
 
-def issued(run: Run, name: str = "kim") -> tuple[str, str]:
+def issued(run: Run, name: str = "kim", *more: str) -> tuple[str, str]:
     """A token's text and its id."""
-    made = run("token", "issue", "--name", name, "--role", "viewer", "--as", "ann")
+    made = run("token", "issue", "--name", name, "--role", "viewer", "--as", "ann", *more)
     assert made.exit_code == 0, made.output
     text = made.output.strip()
     return text, jwt.decode(text, options={"verify_signature": False})["jti"]
@@ -136,7 +143,7 @@ def test_a_token_opens_until_it_is_revoked(
         ("person", "ann", "issued"),
         ("person", "ann", "revoked"),
     ]
-    assert trail[0]["details"].keys() == {"name", "role", "expires_at"}
+    assert trail[0]["details"].keys() == {"name", "role", "scope", "expires_at"}
 
 
 def test_a_token_that_was_issued_elsewhere_can_be_revoked_too(
@@ -151,6 +158,57 @@ def test_a_token_that_was_issued_elsewhere_can_be_revoked_too(
     unknown = ("name", "role", "issued_at", "expires_at")
     assert [told[name] for name in unknown] == [None] * 4
     assert (told["id"], told["status"]) == (token_id, "revoked")
+
+
+def test_all_that_a_person_has_is_revoked_at_once(
+    run: Run, house: House, status_of: Callable[[str], int]
+) -> None:
+    first, second, (other, _) = issued(run)[0], issued(run)[0], issued(run, "lee")
+    house.sql("DELETE FROM token WHERE id = (SELECT id FROM token WHERE name = 'kim' LIMIT 1)")
+    browser = create_app(house.services).test_client()
+    assert browser.post("/console/login", data={"token": first}).status_code == 303
+    said = run("token", "revoke", "--person", "kim", "--as", "ann").output
+    assert said.startswith("revoked by ann: 1 tokens and 1 sessions that we know of")
+    assert [status_of(text) for text in (first, second, other)] == [401, 401, 200]
+    assert browser.get("/console/").status_code == 303
+    assert status_of(issued(run)[0]) == 401, "clocks may differ by half a minute"
+    house.sql("UPDATE person_revoked SET at = at - interval '31 seconds'")
+    assert status_of(issued(run)[0]) == 200, "a new one opens"
+    (event,) = events(house, "person")
+    assert (event["actor"], event["after"]) == ("ann", "revoked")
+    assert event["details"] == {"tokens": 1, "sessions": 1}
+
+
+def test_a_token_is_for_its_scope(run: Run, house: House, status_of: Callable[[str], int]) -> None:
+    text, _ = issued(run, "bot", "--scope", "rules", "--scope", "metrics")
+    assert status_of(text) == 200
+    assert status_of(issued(run, "bot", "--scope", "metrics")[0]) == 403
+    assert "rules metrics" in run("token", "list").output
+
+
+def test_when_a_token_was_last_used_is_known_to_the_minute(
+    run: Run, house: House, status_of: Callable[[str], int]
+) -> None:
+    text, token_id = issued(run)
+    assert used(house) == [None]
+    assert status_of(text) == 200
+    (first,) = used(house)
+    assert first is not None
+    assert status_of(text) == 200
+    assert used(house) == [first], "written once a minute"
+    house.later(timedelta(seconds=61))
+    with psycopg.connect(house.services.store.url) as busy:
+        busy.execute("SELECT FROM responder.token WHERE id = %s FOR UPDATE", (token_id,))
+        assert status_of(text) == 200, "it waits for nobody"
+    assert used(house) == [first]
+    assert status_of(text) == 200
+    assert used(house) > [first]
+    (told,) = json.loads(run("token", "list", "--json").output)["items"]
+    assert told["last_used_at"] is not None
+
+
+def used(house: House) -> list[Any]:
+    return [row["last_used_at"] for row in house.sql("SELECT last_used_at FROM token")]
 
 
 def test_a_token_whose_time_is_over_is_listed_as_such(run: Run, house: House) -> None:

@@ -18,6 +18,7 @@ from responder.web.api import (
     rules,
 )
 from responder.web.api.endpoints import Endpoints
+from responder.web.health import METRICS
 
 #: In the order of the documentation.
 SUBJECTS: Sequence[Endpoints] = (
@@ -30,3 +31,6 @@ SUBJECTS: Sequence[Endpoints] = (
     rules.endpoints,
     explain.endpoints,
 )
+
+#: What the scope of a token may name.
+SCOPES = (*(endpoints.name for endpoints in SUBJECTS), METRICS)

@@ -14,8 +14,8 @@ from responder.domain.actor import ROLES
 from responder.pipeline.services import Services
 from responder.sources import NotUnderstood, Unreadable, read_json
 from responder.web.api.schemas import described, described_problems
+from responder.web.guard import require
 from responder.web.reading import whole_body
-from responder.web.tokens import require
 
 Call = Callable[..., Any]
 View = TypeVar("View", bound=Call)
@@ -86,7 +86,7 @@ class Endpoints(Blueprint):  # type: ignore[misc]
         def decorate(view: View) -> View:
             call = self._reading(self._answering(path, view, declared), declared)
             if declared["role"] is not None:
-                call = require(declared["role"])(call)
+                call = require(declared["role"], self.name)(call)
             self.route(path, methods=[method])(call)
             return view
 

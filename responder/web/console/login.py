@@ -1,11 +1,25 @@
-"""Logging in to the console, and out."""
+"""Logging in to the console, by a token or at a provider, and out."""
 
-from flask import Response, current_app, g, request
+import base64
+import hashlib
+import secrets
+from datetime import timedelta
+from math import ceil
 
-from responder.web import sessions
+from flask import Response, g, request, url_for
+
+from responder.domain.denial import Denial
+from responder.web import oidc, sessions
+from responder.web.callers import Caller, Denied, admitted
 from responder.web.console.pages import Pages, back_to, go_to, own_path, services, show
-from responder.web.problems import Problem
-from responder.web.tokens import TokenKeys, not_revoked
+from responder.web.guard import issuers, note_denial
+from responder.web.issuers import claimed
+
+#: Wrong attempts by one address, or under one name, in five minutes, that are each answered.
+TRIES = 10
+#: What a browser keeps while it is at the provider, and for how long.
+_UNDER_WAY, _LONGEST_WAY = "responder-login", timedelta(minutes=10)
+_LONGEST_PATH = 1000
 
 
 def register(pages: Pages) -> None:
@@ -13,20 +27,52 @@ def register(pages: Pages) -> None:
 
     @pages.read("/login", role=None)
     def login() -> Response:
-        if g.session is not None:
-            return go_to(own_path(request.args.get("next")))
-        return show("login", next=own_path(request.args.get("next")), wrong="")
+        wanted, session = own_path(request.args.get("next")), g.session
+        if session is not None and not session.to_recheck:
+            return go_to(wanted)
+        if session is not None and issuers().login and sessions.is_navigation():
+            return go_to(url_for("console.go_to_provider", next=wanted))
+        return _door(200, wanted)
 
     @pages.change("/login", role=None)
     def log_in() -> Response:
-        wanted = own_path(request.form.get("next"))
-        keys: TokenKeys = current_app.extensions["responder.token_keys"]
+        wanted, token = own_path(request.form.get("next")), request.form.get("token", "").strip()
         try:
-            caller = not_revoked(keys.caller(request.form.get("token", "").strip()))
-        except Problem as problem:
-            return show("login", 401, next=wanted, wrong=problem.detail)
-        response = go_to(wanted)
-        sessions.keep_cookie(services(), response, sessions.begin(services(), caller))
+            caller = admitted(services(), issuers().caller(token))
+            if caller.scope is not None:
+                raise Denied(Denial.SCOPE, "this token is for the API alone", caller.name)
+        except Denied as denied:
+            return _wrong(denied, wanted, denied.who or str(claimed(token).get("sub", "")))
+        secret = sessions.begin(services(), caller, latest=caller.expires_at)
+        return _entered(secret, wanted)
+
+    @pages.read("/login/provider", role=None)
+    def go_to_provider() -> Response:
+        provider = issuers().login
+        if provider is None:
+            return back_to("login")
+        wanted, seed = own_path(request.args.get("next")), secrets.token_urlsafe(32)
+        address = oidc.address(provider, services().settings.login, seed, _return_address())
+        response = go_to(address)
+        kept = f"{seed}.{_packed(wanted)}"
+        sessions.keep_cookie(services(), response, kept, _UNDER_WAY, _LONGEST_WAY)
+        return response
+
+    @pages.read("/login/return", role=None)
+    def come_from_provider() -> Response:
+        provider, settings = issuers().login, services().settings.login
+        kept = request.cookies.get(sessions.cookie_name(services(), _UNDER_WAY), "")
+        seed, _, packed = kept.partition(".")
+        if provider is None or not seed:
+            return back_to("login")
+        wanted = own_path(_unpacked(packed))
+        try:
+            came = request.args.to_dict()
+            caller = oidc.caller(provider, settings, seed, _return_address(), came)
+            response = _back(admitted(services(), caller), wanted)
+        except Denied as denied:
+            response = _wrong(denied, wanted, denied.who)
+        sessions.drop_cookie(services(), response, _UNDER_WAY)
         return response
 
     @pages.change("/logout", role=None)
@@ -35,3 +81,62 @@ def register(pages: Pages) -> None:
         response = back_to("login")
         sessions.drop_cookie(services(), response)
         return response
+
+
+def _back(caller: Caller, wanted: str) -> Response:
+    """A re-check of the same person makes the session no longer."""
+    former = g.session.caller if g.session else None
+    latest = former.expires_at if former and former.name == caller.name else None
+    return _entered(sessions.begin(services(), caller, latest, recheck=True), wanted)
+
+
+def _entered(secret: str, wanted: str) -> Response:
+    """The session that was there before, if there was one, is over."""
+    sessions.end(services())
+    response = go_to(wanted)
+    sessions.keep_cookie(services(), response, secret)
+    return response
+
+
+def _door(status: int, wanted: str, wrong: str = "") -> Response:
+    provider = issuers().login
+    name = provider.issuer.name if provider else ""
+    return show("login", status, next=wanted, wrong=wrong, provider=name)
+
+
+def _wrong(denied: Denied, wanted: str, name: str) -> Response:
+    """Whoever tries too often is told nothing but to wait; what is right opens all the same, so
+    nobody can be locked out by somebody else.
+    """
+    note_denial(denied)
+    wait = _to_wait(f"address {request.remote_addr}") or (name and _to_wait(f"name {name}"))
+    if not wait:
+        return _door(denied.status, wanted, denied.detail)
+    told = f"there were too many wrong attempts, wait {ceil(wait)} seconds"
+    response = _door(429, wanted, told)
+    response.headers["Retry-After"] = str(ceil(wait))
+    return response
+
+
+def _to_wait(who: str) -> float:
+    """Seconds, 0 when there were few wrong attempts so far."""
+    with services().store.transaction() as tx:
+        digest = hashlib.sha256(who.encode(errors="replace")).hexdigest()
+        row = tx.one("count_login_failure", who=digest)
+    return float(row["wait"]) if row["failures"] > TRIES else 0.0
+
+
+def _return_address() -> str:
+    """As it is registered at the provider."""
+    return services().settings.public_url.rstrip("/") + url_for("console.come_from_provider")
+
+
+def _packed(path: str) -> str:
+    return base64.urlsafe_b64encode(path[:_LONGEST_PATH].encode()).decode()
+
+
+def _unpacked(packed: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(packed).decode("ascii")
+    except ValueError:
+        return ""

@@ -3,6 +3,7 @@
 A view returns what `show` renders, or, after it changed something, `back_to` a page.
 """
 
+import hmac
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
@@ -25,13 +26,17 @@ from marshmallow import EXCLUDE, Schema, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from responder.domain.actor import may
+from responder.domain.denial import Denial
 from responder.domain.secret import SecretMissing
 from responder.pipeline import switch
 from responder.pipeline.services import Services
 from responder.store import StoreAway
 from responder.web.api.schemas import why
+from responder.web.callers import Denied
 from responder.web.console.words import FILTERS, here
+from responder.web.guard import note_denial
 from responder.web.problems import RETRY_AFTER, Problem
+from responder.web.published import IssuerAway
 from responder.web.sessions import current
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -157,13 +162,14 @@ def _guarded(view: View, role: str | None) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if role is not None:
             session = g.session
-            if session is None and request.method == "GET":
+            inside = session is not None and not session.to_recheck
+            if not inside and request.method == "GET":
                 return go_to(url_for("console.login", next=request.full_path.rstrip("?")))
-            if session is None:
-                raise Problem(401, "unauthenticated", "You are not logged in any more.")
-            if not may(session.caller.role, role):
-                raise Problem(403, "forbidden", f"This needs the role {role}.")
+            if not inside:
+                raise Denied(Denial.NOT_LOGGED_IN, "You are not logged in any more.")
             g.caller = session.caller
+            if not may(session.caller.role, role):
+                raise Denied(Denial.ROLE, f"This needs the role {role}.")
         return view(*args, **kwargs)
 
     return guarded
@@ -179,9 +185,10 @@ def _refuse_foreign() -> None:
     ours = {_origin(services().settings.public_url), _origin(request.host_url)}
     foreign = fetched not in ("same-origin", "none") if fetched else origin not in {None, *ours}
     if foreign:
-        raise Problem(403, "forbidden", "This was sent from a page of another site.")
-    if g.session is not None and request.form.get("csrf") != g.session.csrf:
-        raise Problem(403, "forbidden", "This page is from an earlier login. Load it again.")
+        raise Denied(Denial.FOREIGN, "This was sent from a page of another site.")
+    csrf = request.form.get("csrf", "")
+    if g.session is not None and not hmac.compare_digest(csrf.encode(), g.session.csrf.encode()):
+        raise Denied(Denial.FOREIGN, "This page is from an earlier login. Load it again.")
 
 
 def _origin(url: str) -> str:
@@ -204,11 +211,18 @@ def _failed(status: int, detail: str) -> Response:
     return response
 
 
+def _denied(denied: Denied) -> Response:
+    note_denial(denied)
+    return _failed(denied.status, denied.detail)
+
+
 def _away(_: Exception) -> Response:
     return _failed(503, "Our database does not answer. Nothing was changed; try again.")
 
 
 _ERRORS: Mapping[type[Exception], Callable[[Any], Response]] = {
+    Denied: _denied,
+    IssuerAway: lambda error: _failed(503, f"{error}; try again."),
     Problem: lambda error: _failed(error.status, error.detail),
     ValidationError: lambda error: _failed(400, "Something in the form is missing or wrong."),
     HTTPException: lambda error: _failed(error.code or 500, error.description or error.name),

@@ -1,0 +1,51 @@
+"""What is refused is told once a minute: whoever knocks a thousand times makes one event of it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+from uuid import UUID
+
+from responder.domain.actor import Actor
+from responder.pipeline.services import Services
+from responder.store import StoreAway
+
+
+def record_refusal(
+    services: Services,
+    what: str,
+    actor: Actor,
+    subject: str,
+    address: str,
+    why: str,
+    **details: Any,
+) -> None:
+    """One audit event per actor, subject, address, reason and minute.
+
+    What cannot be recorded because our database is away is lost; it is refused anyway.
+    """
+    place = _place(address)
+    try:
+        with services.store.transaction() as tx:
+            minute = tx.now.replace(second=0, microsecond=0)
+            same = _id([what, actor.name, subject, place, why, minute.isoformat()])
+            told = {"address": place, "why": why, **details}
+            tx.record(what, actor, subject, filed_at=minute, event_id=same, **told)
+    except StoreAway:
+        services.log.warning(f"{what}, not recorded", subject=subject, why=why)
+
+
+def _id(told: Sequence[str]) -> UUID:
+    return UUID(bytes=hashlib.sha256(json.dumps(told).encode()).digest()[:16])
+
+
+def _place(address: str) -> str:
+    """Who has one address of IPv6 has all of its /64, and may use another one each time."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address[:50]
+    if isinstance(known, IPv6Address):
+        return str(ip_network(f"{known}/64", strict=False))
+    return str(known)
