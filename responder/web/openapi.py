@@ -21,7 +21,8 @@ _PAGE_POLICY = (
 )
 _ABOUT = """\
 Everything under `/v1` but the webhooks needs `Authorization: Bearer <token>` of a role:
-`viewer` < `operator` < `admin` (`responder token issue --name NAME --role ROLE`).
+`viewer` < `operator` < `admin` (`responder token issue --name NAME --role ROLE`, or the token of
+an issuer that is configured).
 
 Every error is `application/problem+json`; its `type` is `urn:responder:<reason>`. Lists are
 `{"items": [...], "next": cursor or null}`, newest first.

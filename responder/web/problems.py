@@ -50,7 +50,7 @@ REASONS = {
 #: What a caller reads of them in the documentation; one sentence a reason.
 SENTENCES = {
     "unauthenticated": "There is no valid credential in the request.",
-    "forbidden": "The token's role may not do this.",
+    "forbidden": "The token's role or scope does not allow it, or gives no role at all.",
     "not_found": "There is no such thing, or no such path.",
     "unknown_source": "No source of this name is configured.",
     "not_json": "The body is not JSON that we can read.",

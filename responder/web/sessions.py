@@ -8,6 +8,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Response, request
@@ -54,7 +55,8 @@ def begin(
             ends_at=min(longest, latest or longest),
             recheck_at=tx.now + RECHECK if recheck else None,
         )
-        tx.record("session", caller.actor, f"session {session_id}", after="begun", role=caller.role)
+        told: dict[str, Any] = {"role": caller.role, "address": request.remote_addr}
+        tx.record("session", caller.actor, f"session {session_id}", after="begun", **told)
     return secret
 
 

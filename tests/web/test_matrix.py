@@ -197,7 +197,7 @@ def test_no_other_site_makes_a_browser_do_anything(
     app: Flask, tokens: Tokens, house: House
 ) -> None:
     client, csrf = entered(app, tokens, "admin")
-    began = len(house.trail())
+    began = house.trail()
     for route in PAGES:
         if route[0] in SAFE:
             continue
@@ -210,5 +210,5 @@ def test_no_other_site_makes_a_browser_do_anything(
             assert answer.status_code == 403, (route, wrong)
         assert client.open(place(route), method=route[0]).status_code == 403
     assert client.get("/console/").status_code == 200, "nobody was logged out"
-    told = house.trail()[began:]
+    told = [each for each in house.trail() if each not in began]
     assert set(told) == {("denied", None)} and len(told) <= 2, "one event a minute says so"

@@ -100,7 +100,7 @@ _METRICS: Mapping[str, Any] = {
     "security": [{"token": ["viewer"]}],
     "responses": {
         200: described({"type": "string"}, media_type="text/plain"),
-        **described_problems(["unauthenticated", "unavailable"]),
+        **described_problems(["unauthenticated", "forbidden", "unavailable"]),
     },
 }
 _OPENAPI: Mapping[str, Any] = {

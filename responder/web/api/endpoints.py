@@ -10,7 +10,6 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
-from responder.domain.actor import ROLES
 from responder.pipeline.services import Services
 from responder.sources import NotUnderstood, Unreadable, read_json
 from responder.web.api.schemas import described, described_problems
@@ -138,9 +137,7 @@ def _reasons(path: str, declared: Declared) -> list[str]:
     if "<uuid:" in path or "<int:" in path:
         reasons.append("not_found")
     if declared["role"] is not None:
-        reasons.append("unauthenticated")
-    if declared["role"] not in (None, ROLES[0]):
-        reasons.append("forbidden")
+        reasons += ["unauthenticated", "forbidden"]
     if declared.keys() & {"query", "body", "headers"}:
         reasons.append("wrong_parameters")
     if "body" in declared:

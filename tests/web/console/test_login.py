@@ -40,7 +40,7 @@ def test_who_logs_out_is_out(client: FlaskClient, tokens: Tokens, house: House) 
     assert client.post("/console/logout", data={"csrf": csrf}).location == "/console/login"
     client.set_cookie("responder", stolen.value)
     assert client.get("/console/").status_code == 303
-    assert house.trail()[-2:] == [("session", "ended"), ("denied", None)]
+    assert {("session", "ended"), ("denied", None)} <= set(house.trail())
 
 
 def test_another_sites_page_changes_nothing(client: FlaskClient, tokens: Tokens) -> None:

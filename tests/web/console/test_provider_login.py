@@ -83,7 +83,7 @@ def test_the_whole_way(client: FlaskClient, house: House, provider: Provider) ->
     assert event == {
         "actor": "company:ann@example.com",
         "after": "begun",
-        "details": {"role": "admin"},
+        "details": {"role": "admin", "address": "127.0.0.1"},
     }
     kept = json.dumps(house.sql("SELECT row_to_json(s)::text AS row FROM web_session s"))
     cookie = client.get_cookie("responder")
