@@ -13,6 +13,9 @@ import procrastinate
 from responder.domain.severity import Severity
 from responder.log import about
 from responder.pipeline import TRIES, walk
+from responder.pipeline.audit.copies import copy_seals
+from responder.pipeline.audit.sealing import seal_events
+from responder.pipeline.audit.sources import RuleSources
 from responder.pipeline.checklist import answer_items
 from responder.pipeline.checks import run_checks
 from responder.pipeline.digest import tell_digest
@@ -33,6 +36,7 @@ _SWEEP_EVERY = 2.0
 _ANSWER_EVERY = 2.0
 _CHECK_EVERY = 2.0
 _RETAIN_EVERY = 60.0
+_SEAL_EVERY = 1.0
 #: Deliveries and incidents without a live job are found again after this time.
 #: No honest walk takes so long; whoever still holds such a job is stuck, and is fenced off.
 _LONGEST = timedelta(minutes=5)
@@ -67,6 +71,8 @@ def run(services: Services, slots: int = 8) -> None:
         Watch(services, sweep, tidy, encrypt_bodies, encrypt_images, every=_SWEEP_EVERY),
         Watch(services, run_checks, tell_digest, count_day, every=_CHECK_EVERY),
         Watch(services, retain, every=_RETAIN_EVERY),
+        Watch(services, RuleSources(), seal_events, every=_SEAL_EVERY),
+        Watch(services, copy_seals, every=_SEAL_EVERY),
     ]
     for watch in running:
         watch.start()

@@ -206,7 +206,7 @@ class House:
 
     def trail(self) -> list[tuple[str, str | None]]:
         """What happened to the only incident, as (what, after)."""
-        rows = self.sql("SELECT what, after FROM audit_event ORDER BY id")
+        rows = self.sql("SELECT what, after FROM audit_event WHERE what <> 'row' ORDER BY id")
         return [(row["what"], row["after"]) for row in rows]
 
     def outcomes(self) -> list[str]:

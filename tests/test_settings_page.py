@@ -104,7 +104,7 @@ def test_the_page_has_the_right_defaults(heading: str, key: str, default: str) -
 def test_defaults_are_compared_in_every_kind_of_table() -> None:
     assert {heading.split(".")[0].strip("`[]") for heading, _, _ in DEFAULTS} == {
         *(TOP, "sources", "receivers", "routes", "business_hours", "ack_for"),
-        *("windows", "review", "dead_man", "retention", "vault", "issuers", "login"),
+        *("windows", "review", "dead_man", "retention", "vault", "issuers", "login", "seal"),
     }
 
 

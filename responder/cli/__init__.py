@@ -3,6 +3,7 @@
 import click
 
 from responder import __version__
+from responder.cli.audit import audit
 from responder.cli.deliveries import deliveries
 from responder.cli.demo import demo, up
 from responder.cli.digest import digest
@@ -47,6 +48,7 @@ for command in (
     digest,
     retention,
     hold,
+    audit,
     token,
     vault,
     secrets,

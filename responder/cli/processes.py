@@ -82,12 +82,13 @@ def work(config: Path, slots: int) -> None:
 @click.command()
 @config_option
 @click.option("--check", is_flag=True, help="Apply nothing; exit with 1 when something is missing.")
-def migrate(config: Path, check: bool) -> None:
+@click.option("--grant-to", metavar="ROLE", help="As which the responder runs: docs/audit.md.")
+def migrate(config: Path, check: bool, grant_to: str | None) -> None:
     """Bring our database to the schema of this version."""
     settings = read_settings(config)
     try:
         url = settings.database.value()
-        names = pending(url) if check else apply_migrations(url)
+        names = pending(url) if check else apply_migrations(url, grant_to=grant_to)
     except (MigrationRefused, SecretMissing) as refused:
         raise Refusal(str(refused)) from None
     except DatabaseAway as away:

@@ -286,6 +286,15 @@ class Login:
 
 
 @dataclass(frozen=True)
+class SealSettings:
+    """Seals over the audit: the keys that sign them, where their copies go, how often."""
+
+    key: Secret
+    copy_to: Sequence[str] = ()
+    every: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole of responder.toml.
 
@@ -324,3 +333,4 @@ class Settings:
     redact: Redaction = SECRETS
     issuers: Mapping[str, Issuer] = field(default_factory=dict)
     login: Login = Login()
+    seal: SealSettings | None = None

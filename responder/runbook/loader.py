@@ -36,7 +36,7 @@ class RunbookWrong(Exception):
 
 @dataclass(frozen=True)
 class LoadedRule:
-    """A rule as the engine uses it; checksum: SHA-256 over its module and its SQL."""
+    """A rule as the engine uses it; checksum: of its module and its SQL, as they were read."""
 
     name: str
     severity: Severity
@@ -45,6 +45,8 @@ class LoadedRule:
     statements: Mapping[str, Statement]
     text: str
     checksum: str
+    module: bytes
+    sql: bytes
 
     @property
     def summary(self) -> str:
@@ -109,8 +111,15 @@ def _load_one(root: Path, path: Path, severity: Severity, place: Place) -> Loade
         matchers=matchers,
         statements=statements,
         text=described.text,
-        checksum=hashlib.sha256(source + b"\0" + sql).hexdigest(),
+        checksum=checksum_of(source, sql),
+        module=source,
+        sql=sql,
     )
+
+
+def checksum_of(module: bytes, sql: bytes) -> str:
+    """Which version of a rule this code is."""
+    return hashlib.sha256(module + b"\0" + sql).hexdigest()
 
 
 def _rule(name: str, source: bytes, described: Description, place: Place) -> Rule:

@@ -185,4 +185,6 @@ def secrets_of(settings: Settings) -> Iterator[tuple[str, Secret]]:
     if settings.dead_man is not None:
         found.append(("dead_man.url", settings.dead_man.url))
     found.append(("login.client_secret", settings.login.client_secret))
+    if settings.seal is not None:
+        found.append(("seal.key", settings.seal.key))
     return ((key, secret) for key, secret in found if secret)

@@ -18,6 +18,7 @@ from responder.domain.settings import (
     Retention,
     Route,
     RuleSettings,
+    SealSettings,
     Source,
     Target,
     VaultSettings,
@@ -46,6 +47,7 @@ from responder.settings.values import (
     read_filled_text,
     read_matcher,
     read_path,
+    read_place,
     read_sample,
     read_secret,
     read_secret_pattern,
@@ -150,6 +152,16 @@ class RedactKeys(Keys):
         return Redaction(**data)
 
 
+class SealKeys(Keys):
+    key = Value(read_secret, required=True)
+    copy_to = Items(Value(read_place), validate=FILLED)
+    every = Value(read_duration)
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> SealSettings:
+        return SealSettings(**data)
+
+
 class FileKeys(Keys):
     database = Value(read_secret, load_default=Secret(("env:DATABASE_URL",)))
     token_keys = Value(read_secret, load_default=Secret(("file:responder-keys.json",)))
@@ -179,4 +191,5 @@ class FileKeys(Keys):
     redact = Table(RedactKeys)
     issuers = Named(ByType(ISSUERS), make=Issuer)
     login = Table(LoginKeys)
+    seal = Table(SealKeys)
     rules = Named(Table(RuleKeys), make=lambda name, **loaded: RuleSettings(**loaded))

@@ -101,6 +101,17 @@ def read_url(value: object) -> str:
     return value
 
 
+def read_place(value: object) -> str:
+    """Where a copy goes: a file or a URL."""
+    if isinstance(value, str) and value.startswith("/") and value.isprintable():
+        return value
+    try:
+        return read_url(value)
+    except ValueError:
+        wrong = 'must be a file such as "/mnt/witness/seals.jsonl" or a URL such as '
+        raise ValueError(wrong + '"https://host/path", without user and password') from None
+
+
 def read_base_url(value: object) -> str:
     """A URL to which paths are appended, so without query and without the last slash."""
     url = read_url(value)

@@ -29,8 +29,12 @@ OPTIONS = (
     f"-c search_path={SEARCH_PATH} -c statement_timeout=5s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=10s -c timezone=UTC -c random_page_cost=1.1"
 )
-
-
+#: Of a look at everything: it changes nothing and holds nobody up, so it may take its time.
+_READS_LONG = (
+    f"-c search_path={SEARCH_PATH} -c timezone=UTC -c default_transaction_read_only=on"
+    " -c default_transaction_isolation=repeatable\\ read"
+    " -c idle_in_transaction_session_timeout=10min"
+)
 #: Statements with filters that may be left out, each `%(filter)s::type IS NULL OR ...`.
 _FILTERED = {
     name for name, each in QUERIES.items() if re.search(r"\)s::\w+ IS NULL\s+OR ", each.sql)
@@ -189,6 +193,20 @@ class Store:
 
     def close(self) -> None:
         self._pool.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Transaction]:
+        """One moment of our database, only to be read, for as long as it takes; StoreAway."""
+        try:
+            with psycopg.connect(
+                self.url, options=_READS_LONG, row_factory=dict_row, connect_timeout=3
+            ) as connection:
+                _read_exactly(connection)
+                row = connection.execute(QUERIES["now"].sql).fetchone()
+                assert row is not None
+                yield Transaction(connection, row["now"] + self.offset, self._code_version)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise StoreAway(f"our database: {type(error).__name__}") from error
 
     @contextmanager
     def transaction(self, longest: float = DEADLINE) -> Iterator[Transaction]:

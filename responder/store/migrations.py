@@ -46,17 +46,24 @@ def read_migrations(folder: Path) -> list[Migration]:
     return found
 
 
-def migrate(url: str, folder: Path | None = None) -> list[str]:
+def migrate(url: str, folder: Path | None = None, grant_to: str | None = None) -> list[str]:
     """Apply what is missing and return the names; each migration is one transaction.
 
-    MigrationRefused: an applied file was changed, or the database is newer than this code.
+    grant_to: the role that the responder runs as, where it is not this one. MigrationRefused: an
+    applied file was changed, the database is newer than this code, or there is no such role.
     """
     migrations = read_migrations(folder or shipped("sql") / "migrations")
     options = "-c lock_timeout=60s -c timezone=UTC"
     with psycopg.connect(url, autocommit=True, options=options) as connection:
         connection.execute(QUERIES["lock_migrations"].sql, {"lock": LOCK})
         try:
-            return [migration.name for migration in _missing(connection, migrations)]
+            names = [migration.name for migration in _missing(connection, migrations)]
+            _finish_indexes(connection)
+            if grant_to is not None:
+                connection.execute(QUERIES["grant_to"].sql, {"role": grant_to})
+            return names
+        except psycopg.errors.UndefinedObject:
+            raise MigrationRefused(f"there is no role {grant_to!r}; create it first") from None
         finally:
             connection.execute(QUERIES["unlock_migrations"].sql, {"lock": LOCK})
 
@@ -91,6 +98,16 @@ def _missing(
                 },
             )
     return missing
+
+
+def _finish_indexes(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Make the indexes of partitions that were there before, one by one, while everything works.
+
+    Where it was broken off it goes on the next time.
+    """
+    for commands in connection.execute(QUERIES["unfinished_indexes"].sql).fetchall():
+        for command in filter(None, commands):
+            connection.execute(str(command).encode())
 
 
 def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, tuple[str, str]]:

@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from responder import __version__
+from responder.domain.settings import SealSettings
+from responder.pipeline.audit.copies import name_of
 from responder.pipeline.breaker import BREAKER_LIMIT
 from responder.pipeline.review import reviews_waiting
 from responder.pipeline.secrets import ages
@@ -67,6 +69,7 @@ class _Database:
                     *_secrets(tx),
                     *_receivers(tx, receivers),
                     *_life(tx, sources),
+                    *_seals(tx, self._services.settings.seal),
                 ]
         except StoreAway:
             told = []
@@ -178,6 +181,24 @@ def _life(tx: Transaction, sources: tuple[str, ...]) -> Iterator[Metric]:
     told = "When the dead man was last told that all is well; absent when never."
     rows = [tx.one("dead_man_pinged")]
     yield _gauge("dead_man_pinged_timestamp_seconds", told, rows)
+
+
+def _seals(tx: Transaction, seal: SealSettings | None) -> Iterator[Metric]:
+    """Whether the audit is proven in time; nothing without [seal]."""
+    if seal is None:
+        return
+    row = tx.one("unsealed")
+    told = "Audit events that wait for their seal, at most 100000."
+    yield _single("unsealed_events", told, row["events"])
+    told = "For how long the oldest of them has waited."
+    yield _single("unsealed_oldest_seconds", told, row["seconds"])
+    rows = tx.all("seal_copies", places=tuple(name_of(place) for place in seal.copy_to))
+    for name, told in (
+        ("behind", "Seals that a copy outside lacks."),
+        ("failures", "Attempts in a row that a copy outside could not be written."),
+    ):
+        shown = [{"place": row["place"], name: row[name]} for row in rows]
+        yield _gauge(f"seal_copy_{name}", told, shown)
 
 
 def _single(name: str, explanation: str, value: Any) -> Metric:

@@ -91,7 +91,7 @@ CREATE INDEX notification_summary ON notification (summary_id) WHERE summary_id 
 -- Lists: the filters are answered from the index alone, and its rows are few.
 CREATE INDEX incident_list ON incident (opened_at DESC, id DESC) INCLUDE (status, severity, rule, target, title);
 DROP INDEX incident_newest;
-CREATE INDEX IF NOT EXISTS incident_rule ON incident (rule, opened_at DESC, id DESC) WHERE rule IS NOT NULL;
+CREATE INDEX incident_rule ON incident (rule, opened_at DESC, id DESC) WHERE rule IS NOT NULL;
 CREATE INDEX notification_list ON notification (created_at DESC, id DESC) INCLUDE (status, receiver);
 
 -- Only days without rows get it now, and all days from now on: so nobody waits for it, and those without it

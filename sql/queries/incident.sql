@@ -160,9 +160,9 @@ SELECT received_at, source, outcome, fingerprint, status, name, notice
 FROM alert WHERE incident_id = %(id)s ORDER BY received_at DESC, id DESC LIMIT 50;
 
 -- name: incident_events
--- The trail of an incident, in order.
+-- The trail of an incident, in order, without the digests of its rows.
 SELECT id, at, actor_kind, actor, what, subject, before, after, details, code_version
-FROM audit_event WHERE incident_id = %(id)s ORDER BY id;
+FROM audit_event WHERE incident_id = %(id)s AND what <> 'row' ORDER BY id;
 
 -- name: insert_audit_event
 -- One recorded fact; the same id is not recorded twice.

@@ -47,3 +47,28 @@ SELECT system_identifier FROM pg_control_system();
 -- name: migrated
 -- Whether there is a schema of ours at all.
 SELECT to_regclass('responder.autofix') IS NOT NULL AS migrated;
+
+-- name: unfinished_indexes
+-- Indexes of partitioned tables that a partition lacks: what makes each of them there, without a lock for long.
+SELECT CASE WHEN made.indexrelid IS NOT NULL AND NOT made.indisvalid THEN
+           format('DROP INDEX CONCURRENTLY responder.%I', p.relname || substr(x.relname, length(t.relname) + 1)) END
+           AS drop,
+       regexp_replace(
+           pg_get_indexdef(x.oid), 'INDEX \S+ ON ONLY \S+ ',
+           format('INDEX CONCURRENTLY IF NOT EXISTS %I ON %s ',
+                  p.relname || substr(x.relname, length(t.relname) + 1), p.oid::regclass)) AS make,
+       format('ALTER INDEX responder.%I ATTACH PARTITION responder.%I',
+              x.relname, p.relname || substr(x.relname, length(t.relname) + 1)) AS attach
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_inherits h ON h.inhparent = t.oid JOIN pg_class p ON p.oid = h.inhrelid
+LEFT JOIN pg_class m ON m.relname = p.relname || substr(x.relname, length(t.relname) + 1)
+    AND m.relnamespace = 'responder'::regnamespace
+LEFT JOIN pg_index made ON made.indexrelid = m.oid
+WHERE x.relkind = 'I' AND NOT i.indisvalid AND x.relnamespace = 'responder'::regnamespace
+  AND NOT EXISTS (SELECT FROM pg_inherits a JOIN pg_index c ON c.indexrelid = a.inhrelid
+                  WHERE a.inhparent = x.oid AND c.indrelid = p.oid)
+ORDER BY x.relname, p.relname;
+
+-- name: grant_to
+-- What the responder needs, for a role that owns nothing.
+SELECT responder.grant_to(%(role)s);

@@ -16,7 +16,10 @@ from werkzeug.serving import make_server
 from responder.cli import main
 from responder.cli.doctor.sign import ago, quoted, some
 from responder.domain.actor import Actor, ActorKind
-from responder.domain.settings import Item
+from responder.domain.secret import Secret
+from responder.domain.settings import Item, SealSettings
+from responder.pipeline.audit.copies import copy_seals
+from responder.pipeline.audit.sealing import seal_events
 from responder.pipeline.maintenance import Window, end_window, open_window
 from responder.pipeline.retention import retain
 from responder.receivers import Undelivered
@@ -111,7 +114,7 @@ def test_a_house_in_order(house: House, signs: Signs) -> None:
     house.settle()
     seen = signs()
     fine = {what for what, (status, _, _) in seen.items() if status == "ok"}
-    wrong = {"source silent", "dead man", "target shop_eu"}
+    wrong = {"source silent", "dead man", "seals", "target shop_eu"}
     assert seen.keys() - fine - {"database"} == wrong  # whose answer may be slow here
     assert fine >= {"settings", "secrets", "runbook", "keys", "web", "clock", "server"}
     assert fine >= {"partitions", "ledger", "triage", "workers", "jobs", "pages", "autofix"}
@@ -359,6 +362,36 @@ def test_the_dead_man(house: House, signs: Signs, tmp_path: Path) -> None:
     assert (state, re.sub(r"9\d s", "90 s", told)) == ("ok", "was told 90 s ago that all is well")
     house.sql("UPDATE housekeeping SET pinged_at = now() - interval '10 min' RETURNING one")
     assert signs()["dead man"][:2] == ("bad", "was told 10 min ago that all is well")
+
+
+def test_seals_and_their_copies(house: House, signs: Signs, tmp_path: Path) -> None:
+    config, copy = tmp_path / "responder.toml", tmp_path / "away" / "seals.jsonl"
+    assert signs()["seals"][1] == "nobody could prove that the audit was not changed"
+    seal = SealSettings(Secret((f"file:{tmp_path / 'keys.json'}",)), (str(copy),))
+    without = config.read_text()
+    config.write_text(f'{without}\n[seal]\nkey = "file:{tmp_path / "keys.json"}"\n')
+    assert signs()["seals"] == (
+        "warn",
+        "no copy outside: nobody would miss the newest of them",
+        "configure copy_to in [seal]",
+    )
+    config.write_text(f'{config.read_text()}copy_to = ["{copy}"]\n')
+    house.with_settings(seal=seal)
+    house.post(alert("Anything"))
+    house.run_triage()
+    assert re.fullmatch(r"\d events? without a seal, .* \d+ s", signs()["seals"][1])
+    house.sql("UPDATE unsealed SET queued_at = queued_at - interval '20 min'")
+    assert signs()["seals"][0] == "bad"
+    seal_events(house.services)
+    copy_seals(house.services)
+    seen = signs()
+    assert seen["seals"][:2] == ("ok", "every event is sealed")
+    status, said, _ = seen[f"seals at {copy}"]
+    assert (status, said) == ("bad", "1 seal behind, 1 failure in a row: No such file or directory")
+    copy.parent.mkdir()
+    house.later(timedelta(seconds=11))
+    copy_seals(house.services)
+    assert signs()[f"seals at {copy}"][:2] == ("ok", "up to date")
 
 
 def test_partitions_run_out(house: House, signs: Signs) -> None:

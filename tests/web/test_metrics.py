@@ -12,6 +12,8 @@ from werkzeug.test import TestResponse
 
 from responder.domain.alert import DeliveryOutcome
 from responder.domain.ids import new_id
+from responder.domain.secret import Secret
+from responder.domain.settings import SealSettings
 from responder.pipeline.accept import Accepted
 from responder.pipeline.services import Services
 from responder.receivers import Undelivered
@@ -42,6 +44,7 @@ def door(services: Services) -> Ask:
 
 @pytest.fixture
 def listener(house: House) -> Ask:
+    house.with_settings(seal=SealSettings(Secret(("env:UNUSED",)), ("/seals.jsonl",)))
     return door(house.services)
 
 

@@ -188,6 +188,10 @@ receivers = ["pagerduty"]
 
 [dead_man]
 url = "file:{folder}/dead_man"
+
+[seal]
+key = "file:{folder}/seal_keys"
+copy_to = ["{folder}/seals.jsonl"]
 """
 
 #: The runbook's checklists; its last item, an hour of watching, is the key `watch`.
@@ -239,6 +243,7 @@ def make_secrets(kept: SecretFiles) -> None:
     """All that can be made before anything listens."""
     kept.write("token_keys", new_keys(new_id()))
     kept.write("vault_key", new_key())
+    kept.write("seal_keys", new_keys(new_id()))
     kept.make("bearer", "basic", "grafana_secret", "pagerduty_new", "pagerduty_old")
     kept.make("pagerduty_token", "routing_key")
     for name in ("monitor_secret", "webhook_new", "webhook_old"):

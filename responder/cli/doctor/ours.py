@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from responder.cli.doctor.sign import Sign, ago, bad, ok, quoted, some, warn
-from responder.domain.settings import DeadMan, Retention, Settings
+from responder.domain.settings import DeadMan, Retention, SealSettings, Settings
+from responder.pipeline.audit.copies import name_of
 from responder.pipeline.secrets import LONGEST, REMINDERS, ages
 from responder.store import Store, Transaction
 from responder.store.jobs import DEAD_AFTER
@@ -17,6 +18,7 @@ _JOB = (30, 300)
 _SKEW = (1, 60)
 _LATENCY_MS = 100
 _SILENCE = timedelta(hours=24)
+_UNSEALED = (120, 900)
 _OVERDUE = timedelta(minutes=1)
 #: How long what should be gone may still be there.
 _LATE = timedelta(days=2)
@@ -36,6 +38,7 @@ def ours(store: Store, settings: Settings) -> Iterator[Sign]:
         yield _autofix(tx)
         yield from _secrets(tx)
         yield from _maintenance(tx, settings)
+        yield from _seals(tx, settings.seal)
         if settings.dead_man is not None:
             yield _dead_man(tx, settings.dead_man)
 
@@ -222,6 +225,31 @@ def _maintenance(tx: Transaction, settings: Settings) -> Iterator[Sign]:
         yield bad("maintenance", said, "read the log of web and worker processes")
     elif not rows:
         yield ok("maintenance", "none is in force")
+
+
+def _seals(tx: Transaction, seal: SealSettings | None) -> Iterator[Sign]:
+    """Can what was done be proven?"""
+    if seal is None:
+        said = "nobody could prove that the audit was not changed"
+        yield warn("seals", said, "configure [seal]; responder token keys makes its key")
+        return
+    row = tx.one("unsealed")
+    said = f"{some(row['events'], 'event')} without a seal, the oldest for {ago(row['seconds'])}"
+    said = said if row["events"] else "every event is sealed"
+    yield _measured(
+        "seals", said, row["seconds"], _UNSEALED, "read the worker's log: is one running?"
+    )
+    if not seal.copy_to:
+        do = "configure copy_to in [seal]"
+        yield warn("seals", "no copy outside: nobody would miss the newest of them", do)
+    for row in tx.all("seal_copies", places=tuple(name_of(place) for place in seal.copy_to)):
+        what = f"seals at {quoted(row['place'])}"
+        behind = f"{some(row['behind'], 'seal')} behind"
+        if row["failures"]:
+            said = f"{behind}, {some(row['failures'], 'failure')} in a row: {quoted(row['error'])}"
+            yield bad(what, said, "make it writable; it is tried again by itself")
+        else:
+            yield ok(what, behind if row["behind"] else "up to date")
 
 
 def _dead_man(tx: Transaction, dead_man: DeadMan) -> Sign:

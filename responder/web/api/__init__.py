@@ -8,6 +8,7 @@ New answers are described by schemas; a new file is named in SUBJECTS, a new cal
 from collections.abc import Sequence
 
 from responder.web.api import (
+    audit,
     autofix,
     deliveries,
     explain,
@@ -30,6 +31,7 @@ SUBJECTS: Sequence[Endpoints] = (
     autofix.endpoints,
     rules.endpoints,
     explain.endpoints,
+    audit.endpoints,
 )
 
 #: What the scope of a token may name.
