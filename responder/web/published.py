@@ -85,8 +85,8 @@ class Published:
         reason to wait for long, or to ask often.
         """
         patience = 0.0 if self._current().keys else 2 * _TIMEOUT
-        if self._cool() and self._asking.acquire(timeout=patience):
-            if self._cool():  # nobody has asked while we waited
+        if self._asking.acquire(timeout=patience):
+            if self._cool():  # nobody has asked lately, or while we waited
                 self._ask()
             else:
                 self._asking.release()

@@ -343,7 +343,6 @@ NONSENSE: dict[str, tuple[str, tuple[int, Mapping[str, str], bytes]]] = {
     "too much": ("/jwks", (200, {}, b'{"keys": "' + b"x" * 3_000_000 + b'"}')),
     "an error": ("/jwks", (500, {}, b"")),
     "a redirect": ("/jwks", (302, {"Location": "http://127.0.0.1:1/jwks"}, b"")),
-    "another issuer": (DISCOVERY, (200, {}, b'{"issuer": "https://evil.example"}')),
     "no discovery": (DISCOVERY, (404, {}, b"")),
 }
 
@@ -363,6 +362,13 @@ def test_nonsense_of_the_provider_changes_nothing(
     clock.now += COOL_DOWN + 1
     assert published.key("stranger") is None
     assert published.key("first") is not None
+
+
+def test_the_discovery_is_the_issuers_own(provider: Provider, published: Published) -> None:
+    told = {**provider.discovery(), "issuer": f"{provider.url}/another"}
+    provider.trouble[DISCOVERY] = (200, {}, json.dumps(told).encode())
+    with pytest.raises(IssuerAway):
+        published.key("first")
 
 
 @pytest.mark.parametrize("url", ["http://keys.example/jwks", "file:///etc/passwd", "", None, 7])

@@ -234,6 +234,7 @@ WANTED = [
     "/%2f/evil.example",
     "/console\\..//evil.example",
     "/console/\t//evil.example",
+    "/console/\\\\evil.example",
     "/console//evil.example/../..",
     "console/",
     "/consolevil",
