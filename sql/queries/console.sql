@@ -1,12 +1,6 @@
 -- name: standing_incidents
--- Incidents that are not resolved, the most severe first and then the newest, after the one of a cursor: with
--- what was decided, and how far and when people are told next.
-SELECT i.*, d.action, d.reason, d.sentence, d.option, coalesce(e.level, 1) AS level,
-       (SELECT min(t.due_at) FROM timer t WHERE t.incident_id = i.id AND t.what = 'escalate') AS next_at
-FROM incident i
-LEFT JOIN decision d ON d.id = i.decision_id
-LEFT JOIN escalation e ON e.incident_id = i.id
-LEFT JOIN incident c ON c.id = %(before_id)s
+-- Incidents that are not resolved, the most severe first and then the newest, after the one of a cursor.
+SELECT i.* FROM incident i LEFT JOIN incident c ON c.id = %(before_id)s
 WHERE i.status <> 'resolved'
   AND (%(status)s::text IS NULL OR i.status = %(status)s)
   AND (%(severity)s::text IS NULL OR i.severity = %(severity)s)
@@ -15,6 +9,15 @@ WHERE i.status <> 'resolved'
        OR i.severity = c.severity AND (i.opened_at, i.id) < (c.opened_at, c.id))
 ORDER BY i.severity, i.opened_at DESC, i.id DESC
 LIMIT %(limit)s;
+
+-- name: said_of_incidents
+-- What was decided about each of these, and how far and when people are told next.
+SELECT i.id, d.action, d.sentence, d.option, coalesce(e.level, 1) AS level,
+       (SELECT min(t.due_at) FROM timer t WHERE t.incident_id = i.id AND t.what = 'escalate') AS next_at
+FROM incident i
+LEFT JOIN decision d ON d.id = i.decision_id
+LEFT JOIN escalation e ON e.incident_id = i.id
+WHERE i.id = ANY(%(ids)s::uuid[]);
 
 -- name: standing_counts
 -- How many incidents of each severity are not resolved.

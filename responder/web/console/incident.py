@@ -39,7 +39,7 @@ class FixForm(Schema):
 
 class OptionForm(FixForm):
     option = fields.String(required=True, validate=validate.Length(1, 200))
-    seen = fields.UUID(load_default=None, allow_none=True)
+    seen = fields.UUID(load_default=None)
 
 
 def register(pages: Pages) -> None:

@@ -50,11 +50,15 @@ def register(pages: Pages) -> None:
         asked = Filters().load({name: said for name, said in request.args.items() if said})
         with services().store.transaction() as tx:
             rows, following = _incidents(tx, asked)
+            said = {
+                row["id"]: row
+                for row in tx.all("said_of_incidents", ids=tuple(row["id"] for row in rows))
+            }
             return show(
                 "now",
                 now=tx.now,
                 asked=asked,
-                incidents=[{**row, **_told(row, tx)} for row in rows],
+                incidents=[_told({**row, **said[row["id"]]}, tx) for row in rows],
                 next=following,
                 counts={row["severity"]: row["incidents"] for row in tx.all("standing_counts")},
                 autofix=tx.one("autofix"),
@@ -105,9 +109,9 @@ def _to_review(
 
 
 def _told(row: Mapping[str, Any], tx: Transaction) -> dict[str, Any]:
-    """What the responder does about it, in words."""
+    """An incident with what the responder does about it, in words."""
     fresh = row["status"] != IncidentStatus.RESOLVED and row["opened_at"] > tx.now - NEW
-    return {"doing": doing(row, row.get("action"), row.get("option")), "fresh": fresh}
+    return {**row, "doing": doing(row, row["action"], row["option"]), "fresh": fresh}
 
 
 def _silent(services: Services, tx: Transaction) -> list[Mapping[str, Any]]:
