@@ -3,19 +3,18 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, LiteralString
+from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
 from responder.store.migrations import migrate
+from tests.sessions import ADMINISTRATORS, administer
 
 pytest_plugins = [
     "tests.shop",
@@ -54,7 +53,10 @@ def cluster() -> Iterator[LocalPostgres]:
         Path(folder).chmod(0o755)  # root's server has an account of its own
         home = Path(folder) / "server"
         settings = {"max_connections": "200"}
-        with LocalPostgres(home, settings=settings, durable=False) as server:
+        with (
+            LocalPostgres(home, settings=settings, durable=False) as server,
+            closing(ADMINISTRATORS),
+        ):
             yield server
 
 
@@ -68,7 +70,7 @@ def _memory() -> str | None:
 @pytest.fixture(scope="session")
 def template(cluster: LocalPostgres) -> str:
     """The name of a database with our migrated schema and no sessions, to be cloned."""
-    _administer(cluster, "CREATE DATABASE {}", "template_responder")
+    administer(cluster, "CREATE DATABASE {}", "template_responder")
     migrate(cluster.url("template_responder"), shipped("sql") / "migrations")
     return "template_responder"
 
@@ -91,11 +93,6 @@ def empty_database(cluster: LocalPostgres) -> Iterator[str]:
 def fresh_database(cluster: LocalPostgres, template: str) -> Iterator[str]:
     """The URL of a clone, however long it is to stand."""
     name = f"test_{next(_numbers)}"
-    _administer(cluster, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
+    administer(cluster, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
     yield cluster.url(name)
-    _administer(cluster, "DROP DATABASE {} WITH (FORCE)", name)
-
-
-def _administer(cluster: LocalPostgres, command: LiteralString, *names: str) -> None:
-    with psycopg.connect(cluster.url(), autocommit=True) as connection:
-        connection.execute(sql.SQL(command).format(*map(sql.Identifier, names)))
+    administer(cluster, "DROP DATABASE {} WITH (FORCE)", name)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from psycopg.pq import ExecStatus
 from psycopg.rows import dict_row
@@ -44,11 +43,12 @@ from responder.receivers import Undelivered
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
 from responder.sources import Request
-from responder.store import Store, StoreAway
+from responder.store import SEARCH_PATH, Store, StoreAway
 from responder.store.incidents import incident_from_row
 from responder.store.slots import Slots
 from responder.store.vault import Vault, new_key
 from tests.senders import PAGERDUTY, Sender, sources, told
+from tests.sessions import Sessions
 from tests.shop import Shop
 
 BEARER = "the-source-token"
@@ -80,6 +80,7 @@ class House:
     shop: Shop
     pager: Recorder
     hook: Recorder
+    sessions: Sessions
 
     def post(self, *alerts: Mapping[str, Any], source: str = "prometheus") -> Accepted:
         """An Alertmanager webhook with these alerts, through the real door."""
@@ -173,10 +174,9 @@ class House:
 
     def sql(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         """What stands in our database."""
-        with psycopg.connect(self.services.store.url, row_factory=dict_row) as connection:
-            connection.execute("SET search_path = responder, responder_jobs")
+        with self.sessions.one(self.services.store.url) as connection, connection.transaction():
             set_json_loads(exact, connection)
-            cursor = connection.execute(statement, parameters or None)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, parameters or None)
             # a SELECT of no columns has rows, too, though no description
             told = cursor.pgresult and cursor.pgresult.status == ExecStatus.TUPLES_OK
             return cursor.fetchall() if told else []
@@ -261,6 +261,7 @@ def building(
 ) -> Iterator[Callable[..., House]]:
     """What makes houses over these databases, however long they are to stand."""
     opened: list[Services] = []
+    sessions = Sessions(row_factory=dict_row, options=f"-c search_path={SEARCH_PATH}")
 
     def make(loaded: Sequence[LoadedRule] = tuple(rules.values()), **changes: Any) -> House:
         pager, hook = Recorder(), Recorder()
@@ -276,7 +277,7 @@ def building(
         )
         services.store.open()
         opened.append(services)
-        return House(services, shop, pager, hook)
+        return House(services, shop, pager, hook, sessions)
 
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TEST_TOKEN", BEARER)
@@ -285,6 +286,7 @@ def building(
         environment.setenv("TEST_WRITING", shop.url("responder_writing"))
         environment.setenv("TEST_DIRECT", shop.url("responder_direct"))
         yield make
+        sessions.close()
         for services in opened:
             services.slots.close()
             services.store.close()

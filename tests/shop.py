@@ -1,7 +1,7 @@
 """A real shop database per test, asked and mended by its two roles as the engine does it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -9,7 +9,6 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from responder.cli.demo.databases import make_shop
 from responder.domain.alert import AlertStatus
@@ -17,6 +16,7 @@ from responder.domain.shipped import shipped
 from responder.embedded import LocalPostgres
 from responder.runbook import Alert, Answer, AnswerStatus, Case, Sql
 from responder.runbook.loader import LoadedRule, load
+from tests.sessions import Sessions, administer
 
 Row = Mapping[str, Any]
 _NOW = datetime.now(UTC)
@@ -106,18 +106,19 @@ class Shop:
 
     server: LocalPostgres
     name: str
+    sessions: Sessions
 
     def url(self, user: str) -> str:
         return self.server.url(self.name, user)
 
     def run(self, statement: str, parameters: Row | None = None, user: str = "postgres") -> None:
         """Something that happens in the shop, or that a role tries, committed."""
-        with psycopg.connect(self.url(user)) as connection:
+        with self.sessions.one(self.url(user)) as connection, connection.transaction():
             connection.execute(statement, parameters)
 
     def rows(self, statement: str) -> list[Any]:
         """What stands in the shop, seen by its owner."""
-        with psycopg.connect(self.url("postgres")) as connection:
+        with self.sessions.one(self.url("postgres")) as connection, connection.transaction():
             return [row[0] for row in connection.execute(statement)]
 
     def ask(self, rule: LoadedRule, diagnostic: str, parameters: Row | None = None) -> Answer:
@@ -188,7 +189,7 @@ def rules() -> Mapping[str, LoadedRule]:
 @pytest.fixture(scope="session")
 def shop_template(cluster: LocalPostgres) -> str:
     """The name of a shop database with its rows and no sessions, to be cloned."""
-    _administer(cluster, "CREATE DATABASE {}", "template_shop")
+    administer(cluster, "CREATE DATABASE {}", "template_shop")
     make_shop(cluster.url("template_shop"), {})
     return "template_shop"
 
@@ -233,18 +234,14 @@ def big_shop(cluster: LocalPostgres, shop_template: str) -> Iterator[Shop]:
 @contextmanager
 def _clone(cluster: LocalPostgres, template: str) -> Iterator[Shop]:
     name = f"shop_{next(_numbers)}"
-    _administer(cluster, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
+    administer(cluster, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
     # A clone has its tables' grants and not the database's own.
-    _administer(cluster, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
-    _administer(
+    administer(cluster, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+    administer(
         cluster,
         "GRANT CONNECT ON DATABASE {} TO responder_reading, responder_writing, responder_direct",
         name,
     )
-    yield Shop(cluster, name)
-    _administer(cluster, "DROP DATABASE {} WITH (FORCE)", name)
-
-
-def _administer(cluster: LocalPostgres, command: LiteralString, *names: str) -> None:
-    with psycopg.connect(cluster.url(), autocommit=True) as connection:
-        connection.execute(sql.SQL(command).format(*map(sql.Identifier, names)))
+    with closing(Sessions()) as sessions:
+        yield Shop(cluster, name, sessions)
+    administer(cluster, "DROP DATABASE {} WITH (FORCE)", name)

@@ -4,6 +4,7 @@ What nobody can know is unknown and handed over, and the fix is never made a sec
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.conftest import _memory
 from tests.faults.replica import Replica, replica_of
 from tests.faults.worlds import ROLES, STATEMENTS, TARGET
 from tests.house import House, alert
+from tests.sessions import Sessions
 from tests.shop import Shop
 from tests.small_rules import small_rule
 from tests.walks import dies, fixes, meanwhile, refusing, until, walk_to
@@ -57,8 +59,11 @@ def database(ours: LocalPostgres) -> str:
 
 @pytest.fixture
 def shop(folder: Path) -> Iterator[Shop]:
-    with LocalPostgres(folder / "target", settings=SETTINGS) as server:
-        shop = Shop(server, "postgres")
+    with (
+        LocalPostgres(folder / "target", settings=SETTINGS) as server,
+        closing(Sessions()) as sessions,
+    ):
+        shop = Shop(server, "postgres", sessions)
         shop.run(ROLES)
         shop.run(TARGET)
         yield shop
