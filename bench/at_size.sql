@@ -60,12 +60,16 @@ FROM n;
 
 INSERT INTO fix (id, incident_id, decision_id, key, rule, rule_checksum, option, target, parameters, actor_kind,
                  actor, severity, status, attempt, counts, before_rows, after_rows, verification, verified_at,
-                 started_at, recorded_at, ended_at)
+                 started_at, recorded_at, ended_at, image_sha256)
 SELECT id, id, id, 'key ' || n % 5000, 'shopify_queue_stuck', 'c0ffee', 'requeue', 'shop_' || n % 3, '{}',
        CASE WHEN n % 3 = 1 AND severity IN ('P2', 'P3') THEN 'responder' ELSE 'person' END, 'somebody', severity,
        'committed', 1, '{"shopify_sync_queue": 12}', '[{"id": 1, "status": "failed"}]',
        '[{"id": 1, "status": "queued"}]', 'held', at + interval '70 s',
-       at + interval '5 s', at + interval '6 s', at + interval '7 s'
+       at + interval '5 s', at + interval '6 s', at + interval '7 s', sha256('')
+FROM n WHERE n % 2 = 1 AND NOT open;
+
+INSERT INTO review (incident_id, picked, waiting, due_at, verdict, actor, at, rule, rule_checksum)
+SELECT id, 'fixed', n < 200, at + interval '3 days', CASE WHEN n >= 200 THEN 'useful' END, 'somebody', at, rule, 'c0ffee'
 FROM n WHERE n % 2 = 1 AND NOT open;
 
 INSERT INTO note (id, incident_id, at, actor, body)

@@ -44,5 +44,5 @@ def _goes(row: dict[str, Any], due: bool) -> str:
     if row["goes_at"] is None:
         return "never: [retention] audit is not set"
     if row["needed"]:
-        return "stays while an incident of it is open, held, or behind an open breaker"
+        return "stays while it is needed: open, held, waiting for review, or an open breaker"
     return "now, in the worker's next pass" if due else f"on {row['goes_at']:%Y-%m-%d}"

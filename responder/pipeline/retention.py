@@ -1,7 +1,7 @@
 """What is older than the settings keep goes: incidents first, then the months without any.
 
 Each step is a transaction that waits for nobody, and an audit event of its own. A month stays whole
-while an incident of it is open or held, waits for a review, or an open breaker stands on it.
+while an incident of it is open, held or waits for review, or an open breaker stands on it.
 """
 
 from typing import Any
@@ -22,8 +22,8 @@ BELONGINGS = (
     "expire_requests",
     "expire_approvals",
     "expire_notes",
-    "expire_reviews",
     "expire_answers",
+    "expire_reviews",
     "expire_escalations",
     "expire_timers",
     "expire_conditions",

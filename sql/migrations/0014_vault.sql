@@ -40,18 +40,21 @@ END $$;
 SELECT make_partitions(now());
 
 -- Whole days are dropped, which takes no time and leaves nothing on the disk. Who accepts a delivery
--- at this moment is not kept waiting: then the day is dropped an hour later.
+-- at this moment is not kept waiting: then the day is dropped an hour later. What is held stays.
 CREATE FUNCTION drop_raw_bodies(before timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     day text;
 BEGIN
     PERFORM set_config('lock_timeout', '200ms', true);
-    DELETE FROM raw_body_default WHERE received_at < before;
+    DELETE FROM raw_body_default r WHERE received_at < before
+        AND NOT EXISTS (SELECT FROM held_delivery h WHERE h.received_at = r.received_at AND h.delivery_id = r.delivery_id);
     FOR day IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'raw_body'::regclass
           AND c.relname < 'raw_body_' || to_char(before AT TIME ZONE 'UTC', 'YYYYMMDD')
           AND c.relname ~ '^raw_body_\d{8}$'
+          AND c.relname NOT IN (SELECT 'raw_body_' || to_char(h.received_at AT TIME ZONE 'UTC', 'YYYYMMDD')
+                                FROM held_delivery h)
         ORDER BY 1
     LOOP
         EXECUTE format('DROP TABLE %I', day);

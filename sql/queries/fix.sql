@@ -127,7 +127,8 @@ INSERT INTO fix_image (fix_id, encrypted, expires_at) VALUES (%(fix_id)s, %(encr
 
 -- name: tidy_images
 -- Exact rows of fixes that cannot be undone any more.
-DELETE FROM fix_image WHERE expires_at <= %(now)s;
+DELETE FROM fix_image i WHERE i.expires_at <= %(now)s
+  AND NOT EXISTS (SELECT FROM fix f JOIN held_incident h USING (incident_id) WHERE f.id = i.fix_id);
 
 -- name: fixes_in_the_open
 -- Fixes that are over and whose exact rows an earlier release kept in the open.

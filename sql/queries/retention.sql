@@ -20,7 +20,7 @@ SELECT drop_partition(%(name)s) AS rows;
 
 -- name: expired_incidents
 -- The next incidents to go, of the oldest month that is over: it is older than is kept, and no incident of
--- it is open, held, lately ended, waits for a review, or one on which an open breaker stands.
+-- it is open, held, lately ended, one that waits for review, or one on which an open breaker stands.
 WITH kept (opened_at) AS (
     SELECT opened_at FROM incident WHERE status <> 'resolved'
     UNION ALL
@@ -63,13 +63,13 @@ DELETE FROM approval WHERE incident_id = ANY(%(ids)s);
 -- What people wrote.
 DELETE FROM note WHERE incident_id = ANY(%(ids)s);
 
--- name: expire_reviews
--- What was judged.
-DELETE FROM review WHERE incident_id = ANY(%(ids)s);
-
 -- name: expire_answers
 -- What the diagnoses were told.
 DELETE FROM answer WHERE incident_id = ANY(%(ids)s);
+
+-- name: expire_reviews
+-- What engineers said of them.
+DELETE FROM review WHERE incident_id = ANY(%(ids)s);
 
 -- name: expire_escalations
 -- How far they were climbed.

@@ -34,6 +34,8 @@ SORTED = 2_000
 MORE = {
     "incidents": "words, and filters that nothing meets, are looked for in all of an index",
     "notifications": "filters that nothing meets are looked for in all of an index",
+    "digest_reviews": "all that wait for a verdict",
+    "incidents_to_review": "all that wait for a verdict",
     "expired_incidents": "all of one month, once a minute, in the worker",
     "expired_partition": "asks for each partition whether it is needed, once a minute",
     "kept_partitions": "asks for each partition whether it is needed",
