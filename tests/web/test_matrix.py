@@ -44,6 +44,10 @@ operator  POST    /v1/incidents/<uuid:incident_id>/reset
 operator  POST    /v1/incidents/<uuid:incident_id>/fixes
 viewer    GET     /v1/fixes/<uuid:fix_id>
 operator  POST    /v1/fixes/<uuid:fix_id>/undo
+admin     GET     /v1/fixes/<uuid:fix_id>/images
+viewer    GET     /v1/holds
+admin     PUT     /v1/incidents/<uuid:incident_id>/hold
+operator  POST    /v1/incidents/<uuid:incident_id>/review
 viewer    GET     /v1/maintenance
 viewer    GET     /v1/maintenance/<uuid:window_id>
 viewer    GET     /v1/maintenance/coming
@@ -61,6 +65,35 @@ viewer    POST    /v1/explain/<source_name>
 -         GET     /console/login/return
 -         POST    /console/logout
 viewer    GET     /console/
+operator  POST    /console/autofix/off
+admin     POST    /console/autofix/on
+viewer    GET     /console/deliveries
+viewer    GET     /console/deliveries/<uuid:delivery_id>
+admin     GET     /console/deliveries/<uuid:delivery_id>/body
+operator  POST    /console/deliveries/<uuid:delivery_id>/redrive
+viewer    GET     /console/explain
+viewer    POST    /console/explain
+viewer    GET     /console/incidents/<uuid:incident_id>
+operator  POST    /console/incidents/<uuid:incident_id>/acknowledge
+operator  POST    /console/incidents/<uuid:incident_id>/fixes
+operator  POST    /console/incidents/<uuid:incident_id>/fixes/<uuid:fix_id>/undo
+operator  POST    /console/incidents/<uuid:incident_id>/notes
+operator  POST    /console/incidents/<uuid:incident_id>/reset
+operator  POST    /console/incidents/<uuid:incident_id>/resolve
+operator  POST    /console/incidents/<uuid:incident_id>/review
+viewer    GET     /console/maintenance
+operator  POST    /console/maintenance
+viewer    GET     /console/maintenance/<uuid:window_id>
+operator  POST    /console/maintenance/<uuid:window_id>/end
+operator  POST    /console/maintenance/<uuid:window_id>/items/<int:position>
+viewer    GET     /console/numbers
+viewer    GET     /console/receivers/<name>
+operator  POST    /console/receivers/<name>/redrive
+operator  POST    /console/receivers/<name>/test
+viewer    GET     /console/rules
+viewer    GET     /console/rules/<name>
+admin     POST    /console/rules/<name>/promotion
+viewer    GET     /console/senders
 """
 TABLE = {
     (method, rule): None if role == "-" else role

@@ -180,15 +180,16 @@ def _refuse_foreign() -> None:
     g.session = current(services())
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
+    who = g.session.caller.name if g.session else ""
     origin = request.headers.get("Origin")
     fetched = request.headers.get("Sec-Fetch-Site")
     ours = {_origin(services().settings.public_url), _origin(request.host_url)}
     foreign = fetched not in ("same-origin", "none") if fetched else origin not in {None, *ours}
     if foreign:
-        raise Denied(Denial.FOREIGN, "This was sent from a page of another site.")
+        raise Denied(Denial.FOREIGN, "This was sent from a page of another site.", who)
     csrf = request.form.get("csrf", "")
     if g.session is not None and not hmac.compare_digest(csrf.encode(), g.session.csrf.encode()):
-        raise Denied(Denial.FOREIGN, "This page is from an earlier login. Load it again.")
+        raise Denied(Denial.FOREIGN, "This page is from an earlier login. Load it again.", who)
 
 
 def _origin(url: str) -> str:
