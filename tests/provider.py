@@ -206,7 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
                 f'<p><a href="?{html.escape(urlencode({**asked, "as": name}))}">{name}</a></p>'
                 for name in self.at.people
             )
-            page = f"<!doctype html><html lang=en><title>Provider</title><h1>Who?</h1>{links}"
+            head = "<!doctype html><html lang=en><title>Provider</title><link rel=icon href=data:,>"
+            page = f"{head}<h1>Who?</h1>{links}"
             self._answer(200, {"Content-Type": "text/html"}, page.encode())
 
     def _json(self, status: int, told: Any) -> None:

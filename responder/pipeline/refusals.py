@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
 from responder.domain.actor import Actor
+from responder.domain.ids import uuid7
 from responder.pipeline.services import Services
 from responder.store import StoreAway
 
@@ -29,15 +31,17 @@ def record_refusal(
     try:
         with services.store.transaction() as tx:
             minute = tx.now.replace(second=0, microsecond=0)
-            same = _id([what, actor.name, subject, place, why, minute.isoformat()])
+            same = _id(minute, [what, actor.name, subject, place, why])
             told = {"address": place, "why": why, **details}
             tx.record(what, actor, subject, filed_at=minute, event_id=same, **told)
     except StoreAway:
         services.log.warning(f"{what}, not recorded", subject=subject, why=why)
 
 
-def _id(told: Sequence[str]) -> UUID:
-    return UUID(bytes=hashlib.sha256(json.dumps(told).encode()).digest()[:16])
+def _id(minute: datetime, told: Sequence[str]) -> UUID:
+    """The same for the same in a minute; like all ids, it lies where its time does."""
+    digest = hashlib.sha256(json.dumps(told).encode()).digest()
+    return uuid7(round(minute.timestamp()) * 1_000_000_000, int.from_bytes(digest[:8]))
 
 
 def _place(address: str) -> str:

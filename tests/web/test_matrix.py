@@ -54,6 +54,8 @@ viewer    GET     /v1/maintenance/coming
 operator  POST    /v1/maintenance
 operator  DELETE  /v1/maintenance/<uuid:window_id>
 operator  PUT     /v1/maintenance/<uuid:window_id>/checklist/<int:position>
+viewer    GET     /v1/audit
+viewer    GET     /v1/audit/verify
 viewer    GET     /v1/autofix
 operator  PUT     /v1/autofix
 viewer    GET     /v1/rules
