@@ -84,6 +84,8 @@ def up(config: Path, bind: str, data: Path | None) -> None:
         logs = Path(stack.enter_context(TemporaryDirectory(prefix="responder-up-")))
         children = start_responder(stack, logs, config, bind)
         _progress(f"up at http://{bind}; logs in {logs}; Ctrl-C stops it")
+        issue = f"responder token issue --config {config} --name NAME --role operator"
+        _progress(f"console at http://{bind}/console/, with a token: {issue}")
         ending.is_fine = True
         supervise(children, _progress)
 
@@ -111,6 +113,8 @@ def _tell(world: World, once: bool, name: str) -> list[str]:
 def _say_what_next(world: World, screen: Screen) -> None:
     token = f'"Authorization: Bearer $(cat {world.folder}/admin_token)"'
     screen.line("next", "it stays up, and the shop goes on working; Ctrl-C ends it")
+    screen.line("the console", f"{world.url}/console/ opens with this token, as an admin:")
+    screen.raw(world.tokens["admin"])
     screen.line("incidents", "")
     screen.raw(f"curl -s -H {token} {world.url}/v1/incidents")
     screen.line("an alert", "from you: post it as Alertmanager does")

@@ -15,6 +15,7 @@ def described(world: World) -> dict[str, Any]:
     serve, work = world.children
     return {
         "url": world.url,
+        "console": f"{world.url}/console/",
         "sources": {name: sender.described() for name, sender in world.senders.items()},
         "receivers": {name: _receiver(each) for name, each in world.settings.receivers.items()},
         "last_resort": list(world.settings.last_resort or ()),
