@@ -72,3 +72,7 @@ ORDER BY starts_at, id;
 -- What was recorded about a subject, in order.
 SELECT at, actor_kind, actor, what, subject, before, after, details FROM audit_event WHERE subject = %(subject)s ORDER BY at, id
 LIMIT %(limit)s;
+
+-- name: titles
+-- What these incidents are called.
+SELECT id, title FROM incident WHERE id = ANY(%(incidents)s);

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from responder.web.console import (
+    audit,
     incident,
     login,
     maintenance,
@@ -24,6 +25,7 @@ SUBJECTS: Sequence[ModuleType] = (
     login,
     now,
     incident,
+    audit,
     rules,
     senders,
     receivers,

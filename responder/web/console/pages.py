@@ -44,6 +44,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 #: The pages of the side line: view, name, and the key that goes there after `g`.
 NAV = (
     ("now", "Now", "n"),
+    ("audit", "Audit", "a"),
     ("rules", "Rules", "r"),
     ("senders", "Senders and receivers", "s"),
     ("maintenance", "Maintenance", "m"),

@@ -8,10 +8,12 @@ from uuid import UUID
 from flask import Response, g
 from marshmallow import fields, validate
 
+from responder.domain.actor import may
 from responder.domain.alert import DeliveryOutcome
 from responder.domain.settings import Source
 from responder.pipeline.raw import read_body
 from responder.pipeline.redrive import NotRedriven, redrive_delivery
+from responder.pipeline.secrets import versions
 from responder.store import Transaction
 from responder.store.vault import Locked
 from responder.web.api import lists
@@ -37,6 +39,7 @@ def register(pages: Pages) -> None:
         with services().store.transaction() as tx:
             sources, receivers = _sources_told(tx), receivers_told(tx)
             pinged_at = tx.one("dead_man_pinged")["pinged_at"]
+            secrets = versions(tx) if may(g.caller.role, "admin") else []
             now = tx.now
         return show(
             "senders",
@@ -45,6 +48,7 @@ def register(pages: Pages) -> None:
             receivers=receivers,
             dead_man=services().settings.dead_man,
             pinged_at=pinged_at,
+            secrets=secrets,
             last_resort=services().settings.last_resort,
         )
 

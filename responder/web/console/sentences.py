@@ -156,6 +156,11 @@ def _autofix(event: Row, details: Row) -> tuple[str, str]:
     return f"Switched automatic fixes {event['after']}.", "good" if on else "bad"
 
 
+def _review(event: Row, details: Row) -> tuple[str, str]:
+    tones = {"useful": "good", "wrong": "warn", "harmful": "bad"}
+    return f"Judged what was done as {event['after']}.", tones.get(event["after"], "")
+
+
 def _session(event: Row, details: Row) -> tuple[str, str]:
     return ("Logged in." if event["after"] == "begun" else "Logged out."), ""
 
@@ -211,7 +216,10 @@ _TELLERS: Mapping[str, Callable[[Row, Row], tuple[str, str]]] = {
     "autofix": _autofix,
     "session": _session,
     "maintenance": _maintenance,
+    "review": _review,
     "receiver": _change("Receiver"),
+    "export": _simple("Took the incident away with its proofs."),
+    "secret": _change("Secret"),
     "promotion": _change("Rule"),
     "check": _change("Scheduled check of"),
     "delivery": _change("Delivery"),
