@@ -14,20 +14,27 @@ ORDER BY e.at DESC, e.id DESC LIMIT %(limit)s;
 
 -- name: audit_events_of_incidents
 -- The same of incidents with this rule or target: the newest incident first, and of each the newest event.
-SELECT e.filed_at, e.id, e.at, e.actor_kind, e.actor, e.what, e.incident_id, e.subject, e.before, e.after,
-       e.details, e.code_version
-FROM incident i JOIN audit_event e ON e.filed_at = i.opened_at AND e.incident_id = i.id
+-- Incident by incident, and no more events of each than are asked for: as one join all of them would be sorted.
+SELECT e.*
+FROM incident i
+CROSS JOIN LATERAL (
+    SELECT e.filed_at, e.id, e.at, e.actor_kind, e.actor, e.what, e.incident_id, e.subject, e.before, e.after,
+           e.details, e.code_version
+    FROM audit_event e
+    WHERE e.filed_at = i.opened_at AND e.incident_id = i.id
+      AND (%(before)s::timestamptz IS NULL OR (i.opened_at, e.id) < (%(before)s, %(before_id)s::uuid))
+      AND (%(actor)s::text IS NULL OR e.actor = %(actor)s)
+      AND (%(what)s::text IS NULL OR e.what = %(what)s)
+      AND (%(what)s::text IS NOT NULL OR e.what <> 'row')
+      AND (%(subject)s::text IS NULL OR e.subject = %(subject)s)
+      AND (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
+      AND (%(until)s::timestamptz IS NULL OR e.at < %(until)s)
+    ORDER BY e.id DESC LIMIT %(limit)s) e
 WHERE (%(rule)s::text IS NULL OR i.rule = %(rule)s)
   AND (%(target)s::text IS NULL OR i.target = %(target)s)
-  AND (%(before)s::timestamptz IS NULL OR (i.opened_at, e.id) < (%(before)s, %(before_id)s::uuid))
+  AND (%(incident)s::uuid IS NULL OR i.id = %(incident)s)
   AND (%(before)s::timestamptz IS NULL OR i.opened_at <= %(before)s)
-  AND (%(actor)s::text IS NULL OR e.actor = %(actor)s)
-  AND (%(what)s::text IS NULL OR e.what = %(what)s)
-  AND (%(what)s::text IS NOT NULL OR e.what <> 'row')
-  AND (%(subject)s::text IS NULL OR e.subject = %(subject)s)
-  AND (%(incident)s::uuid IS NULL OR e.incident_id = %(incident)s)
-  AND (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR (e.at < %(until)s AND i.opened_at < %(until)s))
+  AND (%(until)s::timestamptz IS NULL OR i.opened_at < %(until)s)
 ORDER BY i.opened_at DESC, e.id DESC LIMIT %(limit)s;
 
 -- name: events_to_prove

@@ -32,6 +32,7 @@ PAGES = 250
 SORTED = 2_000
 #: Who looks at more, and why that is right.
 MORE = {
+    "audit_events_of_incidents": "filters that nothing meets are looked for in all of a rule",
     "incidents": "words, and filters that nothing meets, are looked for in all of an index",
     "notifications": "filters that nothing meets are looked for in all of an index",
     "digest_reviews": "all that wait for a verdict",
