@@ -36,6 +36,8 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
+#: On the way to another site and back: they show no page.
+STEPS = ("console.go_to_provider", "console.come_from_provider")
 #: Milliseconds; it ends as soon as the thing happens.
 PATIENCE = 15_000
 
@@ -56,7 +58,9 @@ class Console:
         return {
             rule.endpoint: rule.rule
             for rule in self.app.url_map.iter_rules()
-            if rule.endpoint.startswith("console.") and "GET" in (rule.methods or ())
+            if rule.endpoint.startswith("console.")
+            and "GET" in (rule.methods or ())
+            and rule.endpoint not in STEPS
         }
 
     def view_of(self, path: str) -> str | None:

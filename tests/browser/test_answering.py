@@ -64,8 +64,16 @@ def test_by_mouse(console: Console) -> None:
         console.house.settle()
         expect(page.locator("article", has_text="Undo: requeue_all")).to_contain_text("committed")
         assert failed_items(console) == before
+        page.get_by_role("button", name="Resolve").click()
+        console.house.settle()
+        review = page.locator("#review")
+        review.get_by_label("wrong").check()
+        review.get_by_label("Why?").fill("Shopify was still away.")
+        review.get_by_role("button", name="Say so").click()
+        expect(review.get_by_text("Shopify was still away.")).to_be_visible()
     made = [("requeue_all", True, False, "rolled_back"), ("requeue_all", False, False, "undone")]
     assert fixes(console, incident) == [*made, ("requeue_all", False, True, "committed")]
+    assert trail(console, incident)[-1] == ("ann", "review", "wrong")
 
 
 def press(page: Page, *keys: str) -> None:
