@@ -1,9 +1,18 @@
 """A person answers incidents: by mouse, by keyboard alone, and without JavaScript."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
 from playwright.sync_api import Page, expect
 
 from responder.domain.incident import Incident
+from responder.domain.secret import Secret
+from responder.domain.settings import Issuer, Login
+from responder.web.issuers import Issuers
 from tests.browser.conftest import Console
+from tests.provider import AUDIENCE, CLIENT, SECRET, Provider
 
 
 def incident_of(console: Console, rule: str) -> Incident:
@@ -178,3 +187,43 @@ def test_a_page_shows_news_by_itself_and_not_under_ones_hands(console: Console) 
         expect(page.locator("#answer-lines")).to_have_attribute("open", "")
         expect(page.get_by_role("link", name="Dashboard")).to_be_focused()
         expect(page.locator("#said")).to_have_text("This page was brought up to date.")
+
+
+@contextmanager
+def known_at(provider: Provider, console: Console, folder: Path) -> Iterator[None]:
+    """The console sends people to this provider, where some of them are operators."""
+    secret = folder / "client"
+    secret.write_text(SECRET)
+    roles = {"operator": ["sre"], "admin": ["admins"]}
+    company = Issuer("company", "oidc", provider.url, AUDIENCE, "/groups", roles, "/email")
+    services, extensions = console.house.services, console.app.extensions
+    before = dict(extensions)
+    settings = replace(
+        services.settings,
+        public_url=console.url,
+        issuers={"company": company},
+        login=Login("company", CLIENT, Secret((f"file:{secret}",))),
+    )
+    extensions["responder"] = replace(services, settings=settings)
+    extensions["responder.issuers"] = Issuers(settings, services.log)
+    yield
+    extensions.update(before)
+
+
+def test_by_way_of_a_provider(console: Console, tmp_path: Path) -> None:
+    incident = incident_of(console, "database_down")
+    ours = f"{console.url}/console/login/return"
+    with (
+        Provider(redirect_uris=[ours]) as provider,
+        known_at(provider, console, tmp_path),
+        console.page() as page,
+    ):
+        page.goto(f"/console/incidents/{incident.id}")  # a link from a chat
+        page.get_by_role("link", name="Log in at company").click()
+        page.get_by_role("link", name="bob").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(incident.title)
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.get_by_text("bob@example.com has it")).to_be_visible()
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert ("bob@example.com", "status", "acknowledged") in trail(console, incident)
