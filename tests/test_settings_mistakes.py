@@ -69,6 +69,30 @@ MISTAKES = [
     ),
     ('token_keys = ["file:a", "hunter2"]', f"token_keys: {SECRET}"),
     ('token_keys = [["env:A"]]', f"token_keys: {SECRET}"),
+    ("[vault]\nkeys = 'hunter2'", f"vault.keys: {SECRET}"),
+    ("[vault]\nraw_days = 0", "vault.raw_days: must be a whole number above 0, without quotes"),
+    (
+        "[redact]\ncolumns = ['ID']",
+        "redact.columns[0]: must not be id, by which rows are told apart",
+    ),
+    ("[redact]\nlabels = ['']", "redact.labels[0]: must not be empty"),
+    (
+        "[redact]\npatterns = {x = '('}",
+        "redact.patterns.x: not a regular expression: '(': missing ), unterminated subpattern at"
+        " position 0",
+    ),
+    (
+        "[redact]\npatterns = {x = 'a*'}",
+        "redact.patterns.x: matches the empty text, so it would be found everywhere",
+    ),
+    (
+        "[redact]\npatterns = {x = 'a{99999999999}'}",
+        "redact.patterns.x: is too large a regular expression",
+    ),
+    (
+        f"[redact]\npatterns = {{x = '{'a' * 501}'}}",
+        "redact.patterns.x: must be at most 500 characters",
+    ),
     ("runbook = 1", f"runbook: {TEXT}"),
     ('public_url = "responder.example.com"', f"public_url: {URL}"),
     ('public_url = "http://h/?a=1"', f"public_url: {BASE}"),

@@ -23,6 +23,7 @@ from responder.pipeline.triage import triage
 from responder.settings import load
 from responder.sources import Request
 from responder.store.migrations import migrate
+from responder.store.vault import new_key
 from tests.faults.wire import Loop, Story, Wire
 from tests.faults.workers import Workers, alive, kill, open_workers
 from tests.house import BEARER, alert
@@ -48,10 +49,14 @@ GRANT SELECT ON thing TO responder_reading;
 GRANT SELECT, UPDATE ON thing TO responder_writing;
 INSERT INTO thing (id) VALUES (1);
 """
+VAULT_KEY = new_key()
 _SETTINGS = """
 database = "file:{folder}/ours"
 autonomy = "act"
 runbook = "{runbook}"
+
+[vault]
+keys = "file:{folder}/vault_key"
 
 [sources.prometheus]
 type = "alertmanager"
@@ -213,6 +218,7 @@ def _write_settings(folder: Path, urls: Mapping[str, str]) -> Path:
     for name, url in urls.items():
         (folder / name).write_text(url)
     (folder / "bearer").write_text(BEARER)
+    (folder / "vault_key").write_text(VAULT_KEY)
     path = folder / "responder.toml"
     path.write_text(_SETTINGS.format(folder=folder, runbook=folder.parent / "runbook"))
     return path

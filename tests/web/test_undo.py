@@ -72,6 +72,27 @@ def test_a_dry_run_and_the_same_request_again(
     assert retried.shop.rows(FAILED) == []
 
 
+def test_the_exact_rows_are_for_admins_and_the_audit_says_who_looked(
+    client: FlaskClient, tokens: Tokens, retried: House
+) -> None:
+    (fix,) = fixes(retried)
+    place = f"/v1/fixes/{fix['id']}/images"
+    for role in ("viewer", "operator"):
+        is_problem(client.get(place, headers=tokens[role]), 403, "forbidden")
+    told = client.get(place, headers=tokens["admin"]).get_json()
+    assert (told["before"], told["after"]) == (fix["before_rows"], fix["after_rows"])
+    assert told["expires_at"] > fix["ended_at"].isoformat()
+    events = retried.sql("SELECT actor, details FROM audit_event WHERE after = 'read'")
+    assert [(each["actor"], each["details"]["fix"]) for each in events] == [
+        ("admin-ann", str(fix["id"]))
+    ]
+    is_problem(client.get(f"/v1/fixes/{NOBODY}/images", headers=tokens["admin"]), 404, "not_found")
+    retried.sql("UPDATE fix_image SET encrypted = encrypted || 'x'")
+    is_problem(client.get(place, headers=tokens["admin"]), 409, "not_possible")
+    retried.sql("DELETE FROM fix_image")
+    is_problem(client.get(place, headers=tokens["admin"]), 404, "not_found")
+
+
 def test_who_may_not_and_what_is_not_there(
     client: FlaskClient, tokens: Tokens, retried: House
 ) -> None:
