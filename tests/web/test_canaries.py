@@ -7,6 +7,7 @@ of a fix, a receiver's refusal and a person's note each carry a secret and a per
 import copy
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -31,7 +32,7 @@ from responder.pipeline.accept import accept
 from responder.pipeline.images import read_image
 from responder.pipeline.people import note
 from responder.runbook.loader import load
-from responder.sources import Request, Unauthenticated, Unreadable
+from responder.sources import Request, Unreadable
 from responder.web import create_app
 from tests.house import House, alert
 from tests.senders import SENDERS, sources, told
@@ -91,6 +92,11 @@ ALTER TABLE thing ADD note text DEFAULT '{POISON.format(n=1)}',
     ADD "Email" text DEFAULT '{PERSON}-2@example.com',
     ADD doc jsonb DEFAULT '{{"a": [{{"email": "{PERSON}-3"}}], "{SECRET}3": "x",
         "said": "{{\\"EMAIL\\": \\"{PERSON}-4\\"}}", "password": "{PERSON}-5"}}'
+"""
+COMPLAINT = """
+CREATE FUNCTION complain() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'it is not so: %', NEW.note; END $$;
+CREATE TRIGGER complain BEFORE UPDATE ON thing FOR EACH ROW EXECUTE FUNCTION complain();
 """
 REDACT = Redaction(
     columns=("email",),
@@ -161,35 +167,38 @@ def leaves(payload: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def poisoned(payload: Any) -> Iterator[Any]:
-    """The payload once for each of its texts, with a canary in that; once with one in a name."""
+    """The payload once for each of its texts, with a canary in that; each is another delivery."""
     for way, n in zip(leaves(payload), count(100)):
         changed = copy.deepcopy(payload)
         inner = changed
         for key in way[:-1]:
             inner = inner[key]
         inner[way[-1]] += " " + POISON.format(n=n)
+        if "event" in changed:
+            changed["event"]["id"] += f"{n}-{SECRET}10"
         yield changed
 
 
-def post_everything(house: House) -> int:
-    """Each sender's alert, with a canary in each text in turn; returns how many were taken."""
-    taken = 0
+def post_everything(house: House) -> set[str]:
+    """Each sender's alert, with a canary in each text in turn; returns whose were taken."""
+    taken: Counter[str] = Counter()
     for sender in SENDERS:
         more = {"customer": f"{PERSON}-8", "plan": POISON.format(n=9)}
         payload = sender.alerts("Thing", severity="critical", **more)
-        for each in payload.get("alerts", []) if sender.batches else []:
-            each |= {"generatorURL": "https://prometheus.example/graph", "valueString": "x"}
-            each["annotations"] |= {"description": "x", "runbook_url": "https://wiki.example/x"}
-        for body in map(told, poisoned(payload)):
-            headers = {
-                k.lower(): v for k, v in sender.headers(body, f"m{taken} {SECRET}10").items()
+        for each in payload.get("alerts", []):
+            each |= {"generatorURL": f"https://graph.example/{SECRET}19", "valueString": "x"}
+            each["annotations"] |= {
+                "description": "x",
+                "runbook_url": f"https://wiki.example/{SECRET}20",
             }
-            headers["user-agent"] = POISON.format(n=11)
-            request = Request(headers, body, datetime.now(UTC))
-            with suppress(Unreadable, Unauthenticated):
-                accept(house.services, sender.name, request)
-                taken += 1
-    return taken
+        for n, body in enumerate(map(told, poisoned(payload))):
+            signed = sender.headers(body, f"m{n}-{SECRET}10") | {"user-agent": POISON.format(n=11)}
+            headers = {name.lower(): value for name, value in signed.items()}
+            with suppress(Unreadable):
+                request = Request(headers, body, datetime.now(UTC))
+                accepted = accept(house.services, sender.name, request)
+                taken[f"{sender.name} {accepted.outcome}"] += 1
+    return {name for name, times in taken.items() if times >= 5}
 
 
 def kept(house: House) -> bytes:
@@ -256,10 +265,14 @@ def test_canaries_are_found_nowhere(
     assert (fix["status"], fix["verification"]) == ("committed", "held"), fix["reason"]
     assert note(house.services, incident.id, ANN, POISON.format(n=16))
     house.shop.run("UPDATE thing SET state = 'bad' WHERE id = 2")
-    house.shop.run(
-        f"ALTER TABLE thing ADD CONSTRAINT c CHECK (state <> 'good' OR note <> '{SECRET}')"
-    )
-    assert post_everything(house) > 60
+    house.shop.run(COMPLAINT)
+    asked = {"option": "mend", "seen": str(incident.decision_id)}
+    place = f"/v1/incidents/{incident.id}/fixes"
+    assert client.post(place, json=asked, headers=tokens["operator"]).status_code == 202
+    house.settle()
+    failed = fixes(house)[-1]
+    assert failed["status"] == "rolled_back" and "[redacted: person]" in failed["reason"]
+    assert post_everything(house) == {f"{sender.name} accepted" for sender in SENDERS}
     client.post(f"/v1/webhooks/{SECRET}17", json=[POISON.format(n=18)])
     house.settle()
     house.hook.fails = house.pager.fails = None
