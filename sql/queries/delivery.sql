@@ -163,11 +163,13 @@ SELECT coalesce(bool_and(d.triaged_at IS NOT NULL), false) AND NOT EXISTS (
 FROM delivery d WHERE d.id = %(id)s;
 
 -- name: delivery_body
--- What came, as it came: encrypted, or in the open when an earlier release kept it; for so many days.
+-- What came, as it came: encrypted, or in the open when an earlier release kept it; for so many days, or
+-- as long as it is held.
 SELECT d.id, d.body, r.encrypted
 FROM delivery d
 LEFT JOIN raw_body r ON r.received_at = d.received_at AND r.delivery_id = d.id
-    AND d.received_at > %(now)s - %(kept_for)s::interval
+    AND (d.received_at > %(now)s - %(kept_for)s::interval
+         OR EXISTS (SELECT FROM held_delivery h WHERE h.received_at = d.received_at AND h.delivery_id = d.id))
 WHERE d.id = %(id)s;
 
 -- name: lock_quarantined

@@ -12,6 +12,7 @@ from responder.domain.actor import Actor, ActorKind
 from responder.domain.settings import Retention
 from responder.pipeline.hold import hold, release
 from responder.pipeline.people import close, note
+from responder.pipeline.raw import read_body
 from responder.pipeline.retention import BELONGINGS, retain
 from responder.store import StoreAway
 from responder.store.queries import QUERIES
@@ -180,9 +181,12 @@ def test_raw_bodies_and_exact_rows_of_what_is_held_stay(old_house: House) -> Non
     house = old_house
     count = "SELECT (SELECT count(*) FROM raw_body) AS b, (SELECT count(*) FROM fix_image) AS i"
     before = house.sql(count)
+    (old,) = house.sql("SELECT delivery_id AS id FROM alert WHERE incident_id = %s", first(house))
+    assert read_body(house.services, old["id"], ANN) is None, "raw_days are over"
     held(house)
     tidy_now(house)
     assert house.sql(count) == before
+    assert b"ShopifyQueueStuck" in (read_body(house.services, old["id"], ANN) or b"")
     release(house.services.store, first(house), ANN, "it is settled")
     tidy_now(house)
     assert house.sql(count) == [{"b": 1, "i": 0}], "today's alone"
