@@ -1,7 +1,7 @@
 """What is older than the settings keep goes: incidents first, then the months without any.
 
 Each step is a transaction that waits for nobody, and an audit event of its own. A month stays whole
-while an incident of it is open, held or waits for review, or an open breaker stands on it.
+while an incident of it is open or held, waits for a review, or an open breaker stands on it.
 """
 
 from typing import Any
@@ -17,22 +17,6 @@ _STEPS = 20
 _MOST = 500
 #: Seconds that one step may take at most: counting what goes is the longest part of it.
 _LONGEST = 70.0
-#: All that belongs to an incident; what points to something stands before it.
-BELONGINGS = (
-    "expire_requests",
-    "expire_approvals",
-    "expire_notes",
-    "expire_answers",
-    "expire_reviews",
-    "expire_escalations",
-    "expire_timers",
-    "expire_conditions",
-    "release_fallbacks",
-    "expire_notifications",
-    "expire_fixes",
-    "expire_decisions",
-    "expire_incidents",
-)
 
 
 def retain(services: Services) -> None:
@@ -74,8 +58,7 @@ def _drop_incidents(tx: Transaction, kept: Retention) -> bool:
     if not found:
         return False
     ids = tuple(row["id"] for row in found)
-    for query in BELONGINGS:
-        tx.run(query, ids=ids)
+    tx.one("drop_incidents", ids=ids)
     month = found[0]["month"]
     told: dict[str, Any] = {"incidents": len(ids), "month": month}
     tx.record("retention", RESPONDER, f"incidents of {month}", after="dropped", **told)

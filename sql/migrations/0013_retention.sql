@@ -81,6 +81,36 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION drop_partition FROM PUBLIC;
 
+-- The one way to delete incidents, with all that belongs to them: what points to something goes before it.
+CREATE FUNCTION drop_incidents(dropped uuid[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = responder, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM incident i WHERE i.id = ANY(dropped)
+               AND (i.status <> 'resolved' OR i.stage <> 'done'
+                    OR greatest(i.opened_at, i.seen_at, i.resolved_at) > now() - interval '30 days'))
+       OR EXISTS (SELECT FROM held_incident h WHERE h.incident_id = ANY(dropped)) THEN
+        RAISE EXCEPTION 'one of these incidents is too young to be dropped, or needed'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    DELETE FROM idempotency_key
+    WHERE fix_id IN (SELECT id FROM fix WHERE incident_id = ANY(dropped))
+       OR approval_id IN (SELECT id FROM approval WHERE incident_id = ANY(dropped));
+    DELETE FROM approval WHERE incident_id = ANY(dropped);
+    DELETE FROM note WHERE incident_id = ANY(dropped);
+    DELETE FROM review WHERE incident_id = ANY(dropped);
+    DELETE FROM answer WHERE incident_id = ANY(dropped);
+    DELETE FROM escalation WHERE incident_id = ANY(dropped);
+    DELETE FROM timer WHERE incident_id = ANY(dropped);
+    DELETE FROM condition WHERE incident_id = ANY(dropped);  -- one that fires on begins anew
+    UPDATE notification f SET fallback_of = NULL FROM notification n  -- stays, without the page before it
+    WHERE n.incident_id = ANY(dropped) AND f.fallback_of = n.id AND f.incident_id IS DISTINCT FROM n.incident_id;
+    DELETE FROM notification WHERE incident_id = ANY(dropped);
+    DELETE FROM fix WHERE incident_id = ANY(dropped);
+    DELETE FROM decision WHERE incident_id = ANY(dropped);
+    DELETE FROM incident WHERE id = ANY(dropped);
+END $$;
+REVOKE EXECUTE ON FUNCTION drop_incidents FROM PUBLIC;
+
 -- Deleting an incident asks these tables for what still points to it.
 CREATE INDEX fix_decision ON fix (decision_id);
 CREATE INDEX fix_undoes ON fix (undoes) WHERE undoes IS NOT NULL;

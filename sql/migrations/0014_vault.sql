@@ -41,7 +41,8 @@ SELECT make_partitions(now());
 
 -- Whole days are dropped, which takes no time and leaves nothing on the disk. Who accepts a delivery
 -- at this moment is not kept waiting: then the day is dropped an hour later. What is held stays.
-CREATE FUNCTION drop_raw_bodies(before timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION drop_raw_bodies(before timestamptz) RETURNS void LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = responder, pg_temp AS $$
 DECLARE
     day text;
 BEGIN
@@ -62,6 +63,7 @@ BEGIN
 EXCEPTION WHEN lock_not_available THEN
     RAISE NOTICE 'raw bodies are dropped later';
 END $$;
+REVOKE EXECUTE ON FUNCTION drop_raw_bodies FROM PUBLIC;
 
 -- The exact rows before and after a fix; `fix` carries them redacted, and their SHA-256.
 CREATE TABLE fix_image (

@@ -163,4 +163,6 @@ BEGIN
         EXECUTE format('GRANT %s ON %s TO %I', each.rights, each.name, role);
     END LOOP;
     EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA responder, responder_jobs TO %I', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION responder.drop_partition, responder.drop_incidents,'
+                   ' responder.drop_raw_bodies TO %I', role);
 END $$;

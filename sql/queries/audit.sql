@@ -125,10 +125,13 @@ LEFT JOIN LATERAL (
 ORDER BY subject;
 
 -- name: rows_of_lost_incidents
--- Rows that were witnessed and whose incident is not there any more.
+-- Rows that were witnessed and whose incident is not there any more, though retention says of no month that
+-- it deleted the incidents of it.
 SELECT e.subject, e.at, e.incident_id FROM audit_event e
 WHERE e.what = 'row' AND (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
   AND NOT EXISTS (SELECT FROM incident i WHERE i.id = e.incident_id)
+  AND NOT EXISTS (SELECT FROM audit_event r WHERE r.what = 'retention'
+                  AND r.subject = 'incidents of ' || to_char(e.filed_at AT TIME ZONE 'UTC', 'YYYY-MM'))
 ORDER BY e.at, e.id LIMIT %(limit)s;
 
 -- name: witnessed_since
@@ -147,8 +150,9 @@ SELECT to_jsonb(a)::text AS content FROM alert a WHERE incident_id = %(id)s ORDE
 -- What brought them: of the raw body only its digest.
 SELECT jsonb_build_object('id', d.id, 'source', d.source, 'received_at', d.received_at, 'outcome', d.outcome,
                           'body_sha256', encode(d.body_sha256, 'hex'), 'alert_count', d.alert_count)::text AS content
-FROM delivery d
-WHERE d.id IN (SELECT delivery_id FROM alert WHERE incident_id = %(id)s) ORDER BY d.received_at, d.id;
+FROM (SELECT DISTINCT delivery_id, received_at FROM alert WHERE incident_id = %(id)s) a
+CROSS JOIN LATERAL (SELECT * FROM delivery WHERE received_at = a.received_at AND id = a.delivery_id LIMIT 1) d
+ORDER BY d.received_at, d.id;
 
 -- name: bundle_notifications
 -- What was told to whom, and what became of it.

@@ -20,7 +20,7 @@ SELECT drop_partition(%(name)s) AS rows;
 
 -- name: expired_incidents
 -- The next incidents to go, of the oldest month that is over: it is older than is kept, and no incident of
--- it is open, held, lately ended, one that waits for review, or one on which an open breaker stands.
+-- it is open, held, lately ended, waits for a review, or one on which an open breaker stands.
 WITH kept (opened_at) AS (
     SELECT opened_at FROM incident WHERE status <> 'resolved'
     UNION ALL
@@ -49,61 +49,9 @@ SELECT i.id, to_char(o.begins AT TIME ZONE 'UTC', 'YYYY-MM') AS month
 FROM over o JOIN incident i ON i.opened_at >= o.begins AND i.opened_at < o.ends
 ORDER BY i.opened_at LIMIT %(most)s;
 
--- name: expire_requests
--- What callers asked for under a key of theirs.
-DELETE FROM idempotency_key
-WHERE fix_id IN (SELECT id FROM fix WHERE incident_id = ANY(%(ids)s))
-   OR approval_id IN (SELECT id FROM approval WHERE incident_id = ANY(%(ids)s));
-
--- name: expire_approvals
--- What one of two people approved.
-DELETE FROM approval WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_notes
--- What people wrote.
-DELETE FROM note WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_answers
--- What the diagnoses were told.
-DELETE FROM answer WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_reviews
--- What engineers said of them.
-DELETE FROM review WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_escalations
--- How far they were climbed.
-DELETE FROM escalation WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_timers
--- When they were to be woken.
-DELETE FROM timer WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_conditions
--- What they answered; a condition that fires on begins anew.
-DELETE FROM condition WHERE incident_id = ANY(%(ids)s);
-
--- name: release_fallbacks
--- A fallback that no incident has adopted stays, without the page that it stood in for.
-UPDATE notification f SET fallback_of = NULL
-FROM notification n
-WHERE n.incident_id = ANY(%(ids)s) AND f.fallback_of = n.id AND f.incident_id IS DISTINCT FROM n.incident_id;
-
--- name: expire_notifications
--- What was told of them.
-DELETE FROM notification WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_fixes
--- What was done.
-DELETE FROM fix WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_decisions
--- What was decided.
-DELETE FROM decision WHERE incident_id = ANY(%(ids)s);
-
--- name: expire_incidents
--- The incidents themselves.
-DELETE FROM incident WHERE id = ANY(%(ids)s);
+-- name: drop_incidents
+-- They go with all that belongs to them.
+SELECT drop_incidents(%(ids)s::uuid[]);
 
 -- name: expire_lone_notifications
 -- Messages of no incident: summaries, digests, maintenance, pages that nothing came of.

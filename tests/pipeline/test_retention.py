@@ -1,5 +1,6 @@
 """What is older than the settings keep goes, whole months at a time; what is needed stays."""
 
+import re
 import threading
 import time
 from datetime import timedelta
@@ -13,9 +14,8 @@ from responder.domain.settings import Retention
 from responder.pipeline.hold import hold, release
 from responder.pipeline.people import close, note
 from responder.pipeline.raw import read_body
-from responder.pipeline.retention import BELONGINGS, retain
+from responder.pipeline.retention import retain
 from responder.store import StoreAway
-from responder.store.queries import QUERIES
 from responder.worker import tidy
 from tests.house import House, alert
 
@@ -251,6 +251,9 @@ def test_our_database_drops_nothing_young_nothing_needed_and_nothing_else(old_ho
     for name in names:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             old_house.sql("SELECT drop_partition(%s)", name)
+    for incident in (first(old_house), old_house.incidents()[-1].id):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            old_house.sql("SELECT drop_incidents(ARRAY[%s::uuid])", incident)
 
 
 def test_a_role_that_owns_nothing_may_drop_what_is_old_and_read_no_more_than_it_may(
@@ -313,5 +316,5 @@ def test_who_reads_for_long_is_waited_for_a_moment_and_nobody_waits_behind(
 def test_all_that_points_to_an_incident_is_deleted_before_it(house: House) -> None:
     """A new table that points to an incident needs a statement here, or its months never end."""
     names = {row["name"] for row in house.sql(POINTING)} - {"legal_hold"}
-    deleted = {QUERIES[name].sql.split()[2] for name in BELONGINGS if "DELETE" in QUERIES[name].sql}
-    assert names == deleted
+    (row,) = house.sql("SELECT prosrc AS body FROM pg_proc WHERE proname = 'drop_incidents'")
+    assert names == set(re.findall(r"DELETE FROM (\w+)", row["body"]))
