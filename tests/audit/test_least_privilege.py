@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from responder.pipeline.people import note
+from responder.domain.settings import Retention
+from responder.pipeline.people import close, note
+from responder.pipeline.retention import retain
 from responder.store import Store
 from responder.store.migrations import MigrationRefused, migrate
 from responder.worker import sweep, tidy
@@ -35,7 +37,7 @@ def role(database: str) -> Iterator[str]:
 def test_the_whole_product_works(
     make_house: Callable[..., House], role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An alert, a fix, a note, a month ahead, and the proof of it."""
+    """What is over goes; an alert, a fix, a note, a month ahead, and the proof of all of it."""
     rule = small_rule(tmp_path)
     house = make_house([rule], seal=make_settings(tmp_path))
     house.shop.run(TABLE)
@@ -44,6 +46,19 @@ def test_the_whole_product_works(
     store.open()
     monkeypatch.setattr(house.services.store, "transaction", store.transaction)
     try:
+        store.offset = timedelta(days=-400)
+        house.sql("UPDATE housekeeping SET tidied_at = '-infinity'")
+        tidy(house.services)
+        house.post(alert("Nobody"))
+        house.settle()
+        close(house.services, house.incident().id, ANN)
+        house.settle()
+        store.offset = timedelta()
+        seal_now(house)
+        house.with_settings(retention=Retention(audit=timedelta(days=100)))
+        retain(house.services)
+        gone = house.sql("SELECT subject FROM audit_event WHERE what = 'retention'")
+        assert house.incidents() == [] and len(gone) > 3
         house.promote(rule)
         house.post(alert("Thing"))
         house.settle()
