@@ -38,8 +38,8 @@ ROWS: Mapping[str, Mapping[int, Sequence[str]]] = {
         1: _columns(
             "id incident_id decision_id key rule rule_checksum option target parameters actor_kind"
             " actor severity status attempt reason dry_run undoes statements xid system_identifier"
-            " timeline counts before_rows after_rows left_rows verification verified_at started_at"
-            " recorded_at ended_at"
+            " timeline counts before_rows after_rows left_rows image_sha256 verification"
+            " verified_at started_at recorded_at ended_at"
         )
     },
     "note": {1: _columns("id incident_id at actor body")},

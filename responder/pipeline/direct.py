@@ -18,7 +18,7 @@ from responder.domain.incident import Incident
 from responder.domain.statements import Statement
 from responder.log import about
 from responder.pipeline.gate import AtTheGate, NotNow, pass_gate, permit_of, said_of
-from responder.pipeline.services import Services
+from responder.pipeline.services import Services, record
 from responder.pipeline.settle import (
     busy,
     committed,
@@ -99,7 +99,8 @@ def _work(
         words = session.work(half_done)
         try:
             with services.store.transaction() as tx:
-                tx.run("note_fix", id=fix_id, reason=words)
+                if tx.run("note_fix", id=fix_id, reason=words):
+                    record(tx, incident, "noted", fix=str(fix_id), said=words)
         except StoreAway as away:
             services.log.warning("what the target said is lost", said=words, why=str(away))
 

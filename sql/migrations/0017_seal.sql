@@ -1,5 +1,5 @@
 -- Proof of what was done: digests of the rows that events record, the queue of events that wait for their
--- seal, the seals, where their copies stand, and the sources of rules. Running 0010 code goes on working
+-- seal, the seals, where their copies stand, and the sources of rules. Running older code goes on working
 -- beside it: all of it is fed by triggers.
 
 -- Old events are sealed, too, in portions; they are told apart by this column, which costs no rewrite.
@@ -126,7 +126,7 @@ CREATE TRIGGER fix_witness AFTER INSERT OR UPDATE ON fix FOR EACH ROW EXECUTE FU
     1, 'id',
     'id incident_id decision_id key rule rule_checksum option target parameters actor_kind actor severity status'
     ' attempt reason dry_run undoes statements xid system_identifier timeline counts before_rows after_rows'
-    ' left_rows verification verified_at started_at recorded_at ended_at');
+    ' left_rows image_sha256 verification verified_at started_at recorded_at ended_at');
 CREATE TRIGGER note_witness AFTER INSERT OR UPDATE ON note FOR EACH ROW EXECUTE FUNCTION witness(
     1, 'id', 'id incident_id at actor body');
 

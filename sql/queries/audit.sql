@@ -64,15 +64,16 @@ SELECT (SELECT count(*) FROM audit_event) AS events,
             WHERE NOT e.queued AND (e.filed_at, e.id) > (b.filed_at, b.id)) END AS backlog;
 
 -- name: added_events
--- Events that are in no seal and do not wait for one.
-WITH sealed AS (
-    SELECT u.filed, u.id FROM seal s, unnest(s.filed, s.ids) AS u(filed, id)
-    WHERE %(since)s::timestamptz IS NULL OR s.at >= %(since)s)
-SELECT e.filed_at, e.id, e.at, e.what, e.actor, e.subject FROM audit_event e
-WHERE (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
-  AND NOT EXISTS (SELECT FROM sealed s WHERE s.filed = e.filed_at AND s.id = e.id)
-  AND NOT EXISTS (SELECT FROM unsealed u WHERE u.id = e.id AND u.filed_at = e.filed_at)
-  AND (e.queued OR EXISTS (SELECT FROM seal_backlog b WHERE b.done OR (e.filed_at, e.id) <= (b.filed_at, b.id)))
+-- Events that are in no seal and do not wait for one. Sets, which no plan compares one with each other.
+SELECT e.filed_at, e.id, e.at, e.what, e.actor, e.subject
+FROM audit_event e JOIN (
+    SELECT a.filed_at, a.id FROM audit_event a
+    WHERE (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
+    EXCEPT (
+        SELECT u.filed, u.id FROM seal s, unnest(s.filed, s.ids) AS u(filed, id)
+        WHERE %(since)s::timestamptz IS NULL OR s.at >= %(since)s
+        UNION ALL SELECT filed_at, id FROM unsealed)) added ON added.filed_at = e.filed_at AND added.id = e.id
+WHERE e.queued OR EXISTS (SELECT FROM seal_backlog b WHERE b.done OR (e.filed_at, e.id) <= (b.filed_at, b.id))
 ORDER BY e.at, e.id LIMIT %(limit)s;
 
 -- name: sealed_twice
@@ -125,13 +126,13 @@ LEFT JOIN LATERAL (
 ORDER BY subject;
 
 -- name: rows_of_lost_incidents
--- Rows that were witnessed and whose incident is not there any more, though retention says of no month that
--- it deleted the incidents of it.
+-- Rows that were witnessed and whose incident is not there any more; but for months of which retention
+-- deleted the incidents.
 SELECT e.subject, e.at, e.incident_id FROM audit_event e
 WHERE e.what = 'row' AND (%(since)s::timestamptz IS NULL OR e.at >= %(since)s)
   AND NOT EXISTS (SELECT FROM incident i WHERE i.id = e.incident_id)
-  AND NOT EXISTS (SELECT FROM audit_event r WHERE r.what = 'retention'
-                  AND r.subject = 'incidents of ' || to_char(e.filed_at AT TIME ZONE 'UTC', 'YYYY-MM'))
+  AND NOT EXISTS (SELECT FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS d(begins, ends)
+                  WHERE e.filed_at >= d.begins AND e.filed_at < d.ends)
 ORDER BY e.at, e.id LIMIT %(limit)s;
 
 -- name: witnessed_since

@@ -22,8 +22,10 @@ SELECT w.position::int AS position, e.id IS NOT NULL AS there, CASE WHEN e.id IS
         e.id, e.actor_kind, e.actor, e.what, e.incident_id, e.subject, e.before, e.after, e.details,
         e.code_version, e.xid::text)::text, 'UTF8')) END AS leaf
 FROM unnest(%(filed)s::timestamptz[], %(ids)s::uuid[]) WITH ORDINALITY AS w(filed_at, id, position)
-LEFT JOIN audit_event e ON e.filed_at = w.filed_at AND e.id = w.id
-    AND e.filed_at BETWEEN %(filed_from)s AND %(filed_to)s
+LEFT JOIN LATERAL (  -- one by one by their key, however wide the months are that they come from
+    SELECT * FROM audit_event a
+    WHERE a.filed_at = w.filed_at AND a.id = w.id AND a.filed_at BETWEEN %(filed_from)s AND %(filed_to)s
+    LIMIT 1) e ON true
 ORDER BY w.position;
 
 -- name: insert_seal

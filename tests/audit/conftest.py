@@ -120,6 +120,7 @@ class Kept:
         assert house.services.settings.seal is not None
         house.services.slots.close()
         house.services.store.close()
+        house.sessions.close()
         url = house.services.store.url
         administer(self.cluster, "CREATE DATABASE {} TEMPLATE {}", self.name, name_in(url))
         for each in ("seal.json", "seals.jsonl"):

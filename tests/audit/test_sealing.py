@@ -308,7 +308,7 @@ def test_retention_that_recorded_itself_is_no_alarm(quiet: House) -> None:
     said = [each.sentence for each in scene_of(quiet).verify().troubles]
     assert len(said) == 2 and all("is gone" in each for each in said), "nobody has said so"
     with quiet.services.store.transaction() as tx:
-        told = {"events": 2, "first_seal": 1, "last_seal": 1}
+        told = {"events": 2, "begins": "2020-01-01T00:00:00Z", "ends": "2020-02-01T00:00:00Z"}
         tx.record("retention", RESPONDER, "audit_event_202001", **told)
     seal_now(quiet)
     report = scene_of(quiet).verify()

@@ -265,8 +265,8 @@ CRIMES = [
         "a month is dropped and said to be dropped by retention, with too few events",
         (
             "UPDATE audit_event SET what = 'retention', subject = 'audit_event_' ||"
-            " to_char(now() AT TIME ZONE 'UTC', 'YYYYMM'), details = '{\"events\": 1}'"
-            " WHERE what = 'stage'",
+            " to_char(now() AT TIME ZONE 'UTC', 'YYYYMM'), details = jsonb_build_object("
+            " 'events', 1, 'begins', now() - interval '1 day', 'ends', now()) WHERE what = 'stage'",
             "DELETE FROM audit_event WHERE what <> 'retention'",
         ),
         Kind.MISSING,

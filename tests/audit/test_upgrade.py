@@ -9,6 +9,7 @@ import pytest
 from responder import __version__
 from responder.domain.settings import SealSettings
 from responder.domain.shipped import shipped
+from responder.domain.witnessed import ROWS
 from responder.pipeline.audit.verify import verify_all
 from responder.store import Store
 from responder.store.migrations import migrate
@@ -62,3 +63,14 @@ def test_what_was_there_before_is_found_and_waits_for_its_seal(
     with store.snapshot() as tx:
         report = verify_all(tx, settings)
     assert report.ok and report.backlog == 50
+
+
+def test_the_triggers_witness_the_columns_that_verifying_looks_at(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        rows = connection.execute(
+            "SELECT tgrelid::regclass::text, tgargs FROM pg_trigger WHERE tgname ~ '_witness$'"
+        ).fetchall()
+    told = {table.split(".")[-1]: bytes(given).decode().split("\0") for table, given in rows}
+    assert told.keys() == ROWS.keys()
+    for table, (version, _, columns, *_) in told.items():
+        assert ROWS[table][int(version)] == tuple(columns.split()), table

@@ -151,20 +151,15 @@ def read_dropped(tx: Transaction, report: Report) -> None:
     """Months that retention dropped, by its own records; one without a month counts for none."""
     for row in tx.all("dropped_partitions"):
         try:
-            begins, ends = _span(row)
-            report.dropped.append(
-                Dropped(row["subject"], begins, ends, int(row["details"]["events"]))
-            )
+            told = row["details"]
+            if "month" in told:  # the rows of its incidents
+                report.dropped_rows.append(Dropped(row["subject"], *month_of(told["month"])))
+            elif "events" in told:
+                begins, ends = map(datetime.fromisoformat, (told["begins"], told["ends"]))
+                gone = Dropped(row["subject"], begins, ends, int(told["events"]))
+                report.dropped.append(gone)
         except (ValueError, KeyError, TypeError):
             continue
-
-
-def _span(row: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    """Of what retention dropped: as it says, since a default partition has no month in its name."""
-    told = row["details"]
-    if "begins" not in told:
-        return month_of(row["subject"])
-    return datetime.fromisoformat(told["begins"]), datetime.fromisoformat(told["ends"])
 
 
 def check_dropped(report: Report) -> None:

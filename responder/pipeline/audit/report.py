@@ -36,12 +36,12 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A month that retention dropped, by its own record; events: how many it had."""
+    """What retention dropped, by its own record: a month, or the rows of a month's incidents."""
 
     partition: str
     begins: datetime
     ends: datetime
-    events: int
+    events: int = 0
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Report:
     last_seal: int | None = None
     copies: dict[str, int | None] = field(default_factory=dict)
     dropped: list[Dropped] = field(default_factory=list)
+    dropped_rows: list[Dropped] = field(default_factory=list)
     dropped_events: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
@@ -76,6 +77,12 @@ class Report:
     def was_dropped(self, filed_at: datetime) -> Dropped | None:
         """The month that retention dropped and in which this lay."""
         return next((each for each in self.dropped if each.begins <= filed_at < each.ends), None)
+
+    def rows_were_dropped(self, filed_at: datetime) -> bool:
+        """Whether retention deleted the rows of incidents of this time."""
+        return any(
+            each.begins <= filed_at < each.ends for each in (*self.dropped_rows, *self.dropped)
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -105,9 +112,9 @@ class Report:
         }
 
 
-def month_of(partition: str) -> tuple[datetime, datetime]:
-    """From when to when events lie in a partition such as audit_event_202611. ValueError."""
-    begins = datetime.strptime(partition.rpartition("_")[2], "%Y%m").replace(tzinfo=UTC)
+def month_of(month: str) -> tuple[datetime, datetime]:
+    """From when to when a month such as 2026-11 lasts. ValueError."""
+    begins = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     return begins, begins.replace(
         year=begins.year + begins.month // 12, month=begins.month % 12 + 1
     )

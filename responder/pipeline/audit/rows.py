@@ -29,7 +29,13 @@ def check_rows(
         after = incidents[-1]["id"]
         check_incidents(tx, report, tuple(row["id"] for row in incidents))
         progress(f"{report.rows} rows")
-    for row in tx.all("rows_of_lost_incidents", since=since, limit=_WORTH_NAMING):
+    for row in tx.all(
+        "rows_of_lost_incidents",
+        since=since,
+        limit=_WORTH_NAMING,
+        begins=tuple(each.begins for each in report.dropped_rows),
+        ends=tuple(each.ends for each in report.dropped_rows),
+    ):
         says = f"it was recorded at {row['at'].isoformat()} and is gone, with its incident"
         report.found(Kind.MISSING, row["subject"], says, incident=row["incident_id"])
 
@@ -56,7 +62,7 @@ def _troubles(
     if row["name"] is None:
         yield Kind.MISSING, f"it was recorded at {row['at'].isoformat()} and is gone"
     elif row["witnessed"] is None:
-        if row["opened_at"] < begun_at or report.was_dropped(row["opened_at"]):
+        if row["opened_at"] < begun_at or report.rows_were_dropped(row["opened_at"]):
             report.unproven_rows += 1
         else:
             yield Kind.ADDED, "no event records it"
