@@ -35,7 +35,6 @@ MORE = {
     "audit_events_of_incidents": "filters that nothing meets are looked for in all of a rule",
     "incidents": "words, and filters that nothing meets, are looked for in all of an index",
     "notifications": "filters that nothing meets are looked for in all of an index",
-    "audit_events_of_incidents": "a filter that nothing meets is looked for in each incident",
     "digest_reviews": "all that wait for a verdict",
     "incidents_to_review": "all that wait for a verdict",
     "expired_incidents": "all of one month, once a minute, in the worker",
@@ -53,7 +52,6 @@ WHOLE = {
     "witnessed_rows": "the rows of many incidents, when the audit is verified",
 }
 #: Filters of which one is always given.
-ONE_OF = {"audit_events_of_incidents": "rule"}
 #: Types that PREPARE cannot work out.
 TYPES = {"now": "timestamptz", "columns": "jsonb"}
 #: Values by name, else by type; SQL literals.
