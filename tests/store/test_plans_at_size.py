@@ -47,11 +47,13 @@ MORE = {
 }
 #: What reads all of it, since that is what it is for.
 WHOLE = {
+    "added_events": "the audit is verified from end to end",
     "count_events": "the audit is verified from end to end",
     "queue_backlog": "events from before there were seals, once",
     "witnessed_rows": "the rows of many incidents, when the audit is verified",
 }
 #: Filters of which one is always given.
+ONE_OF = {"audit_events_of_incidents": "rule"}
 #: Types that PREPARE cannot work out.
 TYPES = {"now": "timestamptz", "columns": "jsonb"}
 #: Values by name, else by type; SQL literals.
@@ -105,7 +107,9 @@ def filled(cluster: LocalPostgres, template: str) -> Iterator[Filled]:
     options = f"{OPTIONS} -c statement_timeout=60s"
     with (
         fresh_database(cluster, template) as url,
-        psycopg.connect(url, autocommit=True, options=options) as connection,
+        psycopg.connect(
+            url, autocommit=True, options=options, prepare_threshold=None
+        ) as connection,
     ):
         for name, value in SIZE.items():
             connection.execute("SELECT set_config(%s, %s, false)", (f"bench.{name}", str(value)))
