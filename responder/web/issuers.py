@@ -24,7 +24,7 @@ class Provider:
 
     def __init__(self, issuer: Issuer, log: Any) -> None:
         self.issuer = issuer
-        self.published = Published(issuer, log)
+        self.published = Published(issuer, log.warning)
 
     def claims(self, token: str, audience: str) -> dict[str, Any]:
         """The claims of a token for this audience that is right in all. Denied, IssuerAway."""

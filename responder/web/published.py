@@ -40,10 +40,17 @@ class _Known:
 
 
 class Published:
-    """What one issuer publishes. clock: seconds that only go forward."""
+    """What one issuer publishes. warn: told, with `why`, when it cannot be asked; clock: seconds
+    that only go forward.
+    """
 
-    def __init__(self, issuer: Issuer, log: Any, clock: Callable[[], float] = time.monotonic):
-        self._issuer, self._log, self._clock = issuer, log, clock
+    def __init__(
+        self,
+        issuer: Issuer,
+        warn: Callable[..., object],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._issuer, self._warn, self._clock = issuer, warn, clock
         self._known = _Known()
         self._asked_at = -math.inf
         self._asking = threading.Lock()
@@ -101,7 +108,7 @@ class Published:
             url = self._issuer.jwks_url or str(discovery.get("jwks_uri"))
             self._known = _Known(_keys(_read(url)), discovery, self._clock())
         except (Undelivered, NotUnderstood, Unreadable, _Nonsense) as why:
-            self._log.warning("keys not read", issuer=self._issuer.name, why=str(why))
+            self._warn("keys not read", issuer=self._issuer.name, why=str(why))
         finally:
             self._asked_at = self._clock()
             self._asking.release()

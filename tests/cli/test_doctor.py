@@ -26,6 +26,7 @@ from responder.receivers import Undelivered
 from responder.store.slots import READING_SLOTS
 from responder.web import create_app
 from tests.house import House, alert
+from tests.provider import Provider
 
 SETTINGS = """
 database = "env:CLI_DATABASE"
@@ -351,6 +352,22 @@ def test_what_a_window_kept_back_is_not_taken_up(house: House, signs: Signs) -> 
         "bad",
         "1 condition should have been taken up after its end",
     )
+
+
+def test_issuers(signs: Signs, tmp_path: Path) -> None:
+    config = tmp_path / "responder.toml"
+    with Provider() as provider:
+        keys = f'type = "oidc"\nissuer = "{provider.url}"\naudience = "x"\nrole_claim = "/groups"'
+        login = '[login]\nissuer = "company"\nclient_id = "x"'
+        issuer = f'[issuers.company]\n{keys}\nroles = {{admin = ["x"]}}'
+        config.write_text(f"{config.read_text()}\n{issuer}\n{login}\n")
+        assert signs()["issuer company"][0] == "ok"
+        provider.trouble["/jwks"] = (500, {}, b"")
+        assert signs()["issuer company"][:2] == ("bad", "127.0.0.1: answered 500")
+        provider.trouble.clear()
+        config.write_text(config.read_text().replace(provider.url, f"{provider.url}/"))
+        status, said, _ = signs()["issuer company"]
+        assert (status, "names another issuer" in said) == ("bad", True)
 
 
 def test_the_dead_man(house: House, signs: Signs, tmp_path: Path) -> None:

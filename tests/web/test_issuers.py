@@ -231,7 +231,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def published(provider: Provider, clock: Clock) -> Published:
-    return Published(issuer(provider), make_log(), clock)
+    return Published(issuer(provider), make_log().warning, clock)
 
 
 def asked_behind(provider: Provider, times: int) -> None:

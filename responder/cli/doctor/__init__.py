@@ -10,7 +10,7 @@ import click
 
 from responder import __version__
 from responder.cli.common import config_option, json_option, print_json
-from responder.cli.doctor.around import dead_man, door, keys, targets, written
+from responder.cli.doctor.around import dead_man, door, issuers, keys, targets, written
 from responder.cli.doctor.ours import ours
 from responder.cli.doctor.sign import Sign, Status, bad
 from responder.domain.secret import SecretMissing
@@ -48,6 +48,7 @@ def _signs(config: Path) -> Iterator[Sign]:
         return
     yield from written(settings, config)
     yield from keys(settings)
+    yield from issuers(settings)
     yield from dead_man(settings)
     yield from door(settings)
     trouble = _database_trouble(settings)

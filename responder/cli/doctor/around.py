@@ -18,6 +18,7 @@ from responder.runbook.needs import Role
 from responder.settings import unreadable_secrets
 from responder.store.migrations import same_server
 from responder.targets.rights import Rights
+from responder.web.published import IssuerAway, Published
 from responder.web.tokens import read_keys
 
 #: Longer than a web process waits for our database before it says that it is not ready.
@@ -65,6 +66,23 @@ def keys(settings: Settings) -> Iterator[Sign]:
         yield bad("keys", f"no token is valid: {wrong}", "restore them, or: responder token keys")
     else:
         yield ok("keys", f"{some(len(known), 'key')} for tokens")
+
+
+def issuers(settings: Settings) -> Iterator[Sign]:
+    """Whether those who vouch for people can be asked for their keys, and for a login."""
+    for issuer in settings.issuers.values():
+        what, heard = f"issuer {issuer.name}", list[str]()
+        published = Published(issuer, lambda *_, heard=heard, **told: heard.append(told["why"]))
+        try:
+            published.key("")
+            if issuer.name == settings.login.issuer:
+                published.endpoint("authorization_endpoint")
+                published.endpoint("token_endpoint")
+        except IssuerAway as away:
+            do = "its people get in only while the keys that were read last are good"
+            yield bad(what, quoted("; ".join(heard) or str(away)), do)
+        else:
+            yield ok(what, "says by which keys its tokens are signed")
 
 
 def door(settings: Settings) -> Iterator[Sign]:
