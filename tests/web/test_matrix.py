@@ -67,6 +67,7 @@ viewer    POST    /v1/explain/<source_name>
 -         GET     /console/login/return
 -         POST    /console/logout
 viewer    GET     /console/
+viewer    GET     /console/audit
 operator  POST    /console/autofix/off
 admin     POST    /console/autofix/on
 viewer    GET     /console/deliveries
@@ -77,6 +78,7 @@ viewer    GET     /console/explain
 viewer    POST    /console/explain
 viewer    GET     /console/incidents/<uuid:incident_id>
 operator  POST    /console/incidents/<uuid:incident_id>/acknowledge
+viewer    POST    /console/incidents/<uuid:incident_id>/bundle
 operator  POST    /console/incidents/<uuid:incident_id>/fixes
 operator  POST    /console/incidents/<uuid:incident_id>/fixes/<uuid:fix_id>/undo
 operator  POST    /console/incidents/<uuid:incident_id>/notes
