@@ -70,6 +70,7 @@ viewer    GET     /console/
 viewer    GET     /console/audit
 operator  POST    /console/autofix/off
 admin     POST    /console/autofix/on
+viewer    GET     /console/audit
 viewer    GET     /console/deliveries
 viewer    GET     /console/deliveries/<uuid:delivery_id>
 admin     GET     /console/deliveries/<uuid:delivery_id>/body
