@@ -32,6 +32,8 @@ def test_events_are_found_by_person_rule_target_incident_and_time(
     viewer = person("viewer")
     first = sealed.incidents()[0]
     link = f"/console/incidents/{first.id}"
+    assert f"/console/audit?incident={first.id}" in viewer.get(f"/incidents/{first.id}")
+    assert f"/console/audit?subject=rule+{first.rule}" in viewer.get(f"/rules/{first.rule}")
     everything = viewer.get("/audit")
     assert everything.count("<li") > 10
     assert "Logged in." in everything
