@@ -85,7 +85,7 @@ def register(pages: Pages) -> None:
 
 def _back(caller: Caller, wanted: str) -> Response:
     """A re-check of the same person makes the session no longer."""
-    former = g.session.caller if g.session else None
+    former = g.session.caller if g.session and g.session.to_recheck else None
     latest = former.expires_at if former and former.name == caller.name else None
     return _entered(sessions.begin(services(), caller, latest, recheck=True), wanted)
 
