@@ -26,6 +26,7 @@ from responder.embedded import LocalPostgres
 from responder.runbook.loader import LoadedRule
 from responder.web import create_app
 from responder.web.tokens import TokenKeys, new_keys
+from tests.audit.conftest import make_settings
 from tests.browser.worlds import build, fill
 from tests.conftest import fresh_database
 from tests.house import House, building
@@ -124,7 +125,8 @@ def make_console(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Console]]:
     """A house with nothing in it yet, over these rules or the shipped ones, and its console."""
-    keys = tmp_path_factory.mktemp("keys") / "keys.json"
+    folder = tmp_path_factory.mktemp("console")
+    keys = folder / "keys.json"
     keys.write_text(new_keys(new_id()))
     with ExitStack() as stack:
         database = stack.enter_context(fresh_database(cluster, template))
@@ -135,7 +137,8 @@ def make_console(
 
         def make(*loaded: LoadedRule) -> Console:
             ours = loaded or tuple(rules.values())
-            house = build(make_house, ours, token_keys=Secret((f"file:{keys}",)))
+            settings = {"token_keys": Secret((f"file:{keys}",)), "seal": make_settings(folder)}
+            house = build(make_house, ours, **settings)
             app = create_app(house.services)
             url = stack.enter_context(_served(app))
             return Console(house, app, url, _tokens(keys), browser)

@@ -12,6 +12,7 @@ from responder.domain.incident import Incident
 from responder.domain.secret import Secret
 from responder.domain.settings import Issuer, Login
 from responder.web.issuers import Issuers
+from tests.audit.conftest import seal_now
 from tests.browser.conftest import Console
 from tests.provider import AUDIENCE, CLIENT, SECRET, Provider
 
@@ -87,6 +88,12 @@ def test_by_mouse(console: Console) -> None:
         review.get_by_label("Why?").fill("Shopify was still away.")
         review.get_by_role("button", name="Say so").click()
         expect(review.get_by_text("Shopify was still away.")).to_be_visible()
+
+        seal_now(console.house)
+        page.get_by_role("link", name="All of it in the audit").click()
+        expect(page.locator(".events > li").first).to_contain_text("ann")
+        page.get_by_role("link", name="Verify this incident").click()
+        expect(page.get_by_text("Nothing was changed.")).to_be_visible()
     made = [("requeue_all", True, False, "rolled_back"), ("requeue_all", False, False, "undone")]
     assert fixes(console, incident) == [*made, ("requeue_all", False, True, "committed")]
     assert trail(console, incident)[-1] == ("ann", "review", "wrong")
