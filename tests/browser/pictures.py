@@ -26,6 +26,7 @@ KEPT = {
     "incident-dark": ("incident-shopify_sync_failed-1280-dark", 1250),
     "incident-fixed": ("incident-shopify_queue_stuck-1280-light", 1500),
     "incident-phone": ("incident-shopify_sync_failed-375-light", 1600),
+    "audit": ("audit-1280-light", 1000),
     "rules": ("rules-1280-light", 1000),
     "numbers": ("numbers-1280-dark", 1000),
     "maintenance": ("maintenance-1280-light", 1000),
