@@ -90,7 +90,7 @@ def test_by_mouse(console: Console) -> None:
         expect(review.get_by_text("Shopify was still away.")).to_be_visible()
 
         seal_now(console.house)
-        page.get_by_role("link", name="All of it in the audit").click()
+        page.get_by_role("link", name="with details and proof").click()
         expect(page.locator(".events > li").first).to_contain_text("ann")
         page.get_by_role("link", name="Verify this incident").click()
         expect(page.get_by_text("Nothing was changed.")).to_be_visible()
