@@ -184,6 +184,20 @@ def test_without_javascript(console: Console) -> None:
     assert [(row["actor"], row["after"]) for row in switched] == [("ann", "off"), ("olga", "on")]
 
 
+def test_the_audit_is_found_and_verified(console: Console) -> None:
+    with console.page() as page:
+        console.log_in(page, "viewer")
+        page.get_by_role("link", name="Audit").click()
+        page.get_by_label("By", exact=True).fill("ann")
+        page.get_by_role("button", name="Search").click()
+        expect(page.locator(".events b").first).to_have_text("ann")
+        page.locator(".events summary").first.click()
+        expect(page.get_by_text("ann (person)").first).to_be_visible()
+        page.get_by_role("link", name="Verify the newest events").click()
+        expect(page.get_by_text("Nothing was changed.")).to_be_visible()
+        expect(page.get_by_label("By", exact=True)).to_have_value("ann")
+
+
 def test_a_page_shows_news_by_itself_and_not_under_ones_hands(console: Console) -> None:
     incident = incident_of(console, "circuit_breaker_open")
     with console.page() as page:

@@ -1,5 +1,6 @@
 """A house on a bad day: an incident of each severity, fixes that held and fixes that wait."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -12,8 +13,10 @@ from responder.domain.secret import Secret
 from responder.domain.settings import Contact, Item, Level, Receiver, Target
 from responder.domain.severity import Severity
 from responder.pipeline.maintenance import Window, open_window
+from responder.pipeline.numbers import count_day
 from responder.pipeline.people import acknowledge, note
 from responder.runbook.loader import LoadedRule
+from tests.audit.conftest import seal_now
 from tests.house import House, Recorder, alert
 
 ANN = Actor(ActorKind.PERSON, "ann")
@@ -155,3 +158,34 @@ def fill(house: House) -> None:
     house.settle()
     house.services.store.offset = timedelta()
     house.settle()
+    month(house)
+    seal_now(house)
+
+
+def month(house: House) -> None:
+    """The days before: counted as the worker does, then as days are that had something in them."""
+    while count_day(house.services):
+        pass
+    rules = list(house.services.catalogue.rules)
+    for row in house.sql("SELECT day FROM day_count WHERE day < current_date ORDER BY day"):
+        wave = (row["day"].toordinal() * 7919) % 23
+        busy = wave if row["day"].weekday() < 5 else wave // 3
+        numbers = {
+            "alerts": {"P0": wave // 21, "P1": busy // 7, "P2": busy * 2, "P3": busy, "none": 0},
+            "enriched": {"n": busy, "p50": 0.8 + wave / 40, "p95": 1.4 + wave / 12},
+            "acknowledged": {"n": busy, "p50": 60 + 12 * wave, "p95": 400 + 70 * wave},
+            "fixes": {"held": busy // 3, "failed": wave // 20, "refused": wave // 17},
+            "rules": {
+                rule: {
+                    "incidents": (busy + place) // 4,
+                    "by_itself": (wave + place) // 9,
+                    "flaps": wave // 19,
+                    "alerts": busy + place,
+                }
+                for place, rule in enumerate(rules)
+            },
+            "keys": [],
+        }
+        house.sql(
+            "UPDATE day_count SET numbers = %s WHERE day = %s", json.dumps(numbers), row["day"]
+        )
