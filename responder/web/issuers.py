@@ -38,6 +38,9 @@ class Provider:
 
     def caller(self, claims: Mapping[str, Any]) -> Caller:
         """Who the claims are about, with the highest role that they give. Denied: with none."""
+        pointers = (self.issuer.name_claim, self.issuer.role_claim)
+        if "/email" in pointers and claims.get("email_verified", True) is not True:
+            raise Denied(Denial.WRONG_CLAIMS, "the address of the token was never verified")
         name = f"{self.issuer.name}:{self._name(claims)}"
         found = find(claims, self.issuer.role_claim)
         values = found if isinstance(found, list) else [found]
@@ -56,8 +59,6 @@ class Provider:
         name = find(claims, pointer)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise Denied(Denial.WRONG_CLAIMS, f"the token says no name in {pointer}")
-        if pointer == "/email" and claims.get("email_verified", True) is not True:
-            raise Denied(Denial.WRONG_CLAIMS, "the address of the token was never verified")
         return name
 
 

@@ -112,6 +112,17 @@ def test_a_role_stands_wherever_the_pointer_leads(provider: Provider, settings: 
         assert why(found, provider.token("bob", **claims)) == "company:bob@example.com operator"
 
 
+def test_an_address_that_was_never_verified_gives_no_role(
+    provider: Provider, settings: Settings
+) -> None:
+    by_address = {"role_claim": "/email", "roles": {"admin": ["ann@example.com"]}}
+    known = {"company": issuer(provider, **by_address, name_claim="/sub")}
+    found = Issuers(replace(settings, issuers=known), make_log())
+    assert why(found, provider.token("ann")) == "company:id-of-ann admin"
+    claimed = provider.token("eve", email="ann@example.com", email_verified=False)
+    assert why(found, claimed) == Denial.WRONG_CLAIMS
+
+
 def test_a_project_of_supabase(provider: Provider, settings: Settings) -> None:
     keys = f'type = "supabase"\nproject = "{provider.url}/"\nroles = {{admin = ["x"]}}'
     known = read(f"[issuers.shop]\n{keys}", "the test").issuers
