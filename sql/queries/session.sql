@@ -10,14 +10,15 @@ VALUES (%(id)s, %(secret)s, %(person)s, %(role)s, %(token_id)s, %(now)s, %(now)s
 
 -- name: session
 -- Whose session this is, and whether it is over: by its time, or since somebody ended it, its
--- token or its person.
+-- token or its person. What begins within half a minute of a person's end began by what was ended:
+-- a login that was under way had been let in already.
 SELECT s.id, s.person, s.role, s.token_id, s.begun_at, s.ends_at,
        coalesce(s.recheck_at <= %(now)s, false) AS to_recheck,
        s.seen_at < %(now)s - interval '1 minute' AS unseen,
        s.ends_at <= %(now)s OR s.seen_at <= %(now)s - %(idle)s AS timed_out,
        s.ended_at IS NOT NULL
        OR EXISTS (SELECT FROM token t WHERE t.id = s.token_id AND t.revoked_at IS NOT NULL)
-       OR EXISTS (SELECT FROM person_revoked r WHERE r.person = s.person AND r.at >= s.begun_at) AS ended
+       OR EXISTS (SELECT FROM person_revoked r WHERE r.person = s.person AND r.at + interval '30 seconds' >= s.begun_at) AS ended
 FROM web_session s
 WHERE s.secret = %(secret)s;
 

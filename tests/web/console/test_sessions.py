@@ -110,6 +110,19 @@ def test_a_stolen_cookie_is_worth_nothing_after_the_end(
     assert {who for who, _ in denials(house)} == {"viewer-ann", "operator-ann", "admin-ann"}
 
 
+def test_a_login_that_was_under_way_outlives_no_revocation(
+    client: FlaskClient, tokens: Tokens, house: House
+) -> None:
+    """It was let in just before, and its session was written just after."""
+    log_in(client, tokens)
+    house.sql(
+        "INSERT INTO person_revoked SELECT person, begun_at - interval '1 second', 'kim'"
+        " FROM web_session"
+    )
+    assert not opens(client)
+    assert denials(house) == [("operator-ann", "not_logged_in")]
+
+
 def csrf(client: FlaskClient) -> str:
     return client.get("/console/").text.split('name="csrf" value="')[1].split('"')[0]
 
