@@ -1,6 +1,7 @@
 """The public keys of an issuer: asked for seldom, and good for hours while it is away.
 
-A token whose key is known never waits for the issuer. What is kept is in this process' memory.
+A token whose key was read lately never waits for the issuer. What is kept is in this
+process' memory.
 """
 
 import math
@@ -19,6 +20,9 @@ from responder.sources import NotUnderstood, Unreadable, read_json
 
 #: Seconds after which the keys are asked for again, and for which they open while nobody answers.
 FRESH, STALE = 300.0, 12 * 3600.0
+#: So long after the last asking the next caller waits for the answer: what was withdrawn in a night
+#: in which nobody came must not open in the morning.
+LULL = 2 * FRESH
 #: At least so many seconds lie between two askings, whatever came of the first.
 COOL_DOWN = 10.0
 _TIMEOUT = 3.0
@@ -57,18 +61,20 @@ class Published:
 
     def key(self, key_id: str) -> jwt.PyJWK | None:
         """The key of this id, None when the issuer has none. IssuerAway."""
+        if self._clock() - self._asked_at > LULL:
+            self._ask_now(patience=2 * _TIMEOUT)
         found = self._current().keys.get(key_id)
         if found is not None:
             if self._clock() - self._known.at > FRESH:
                 self._ask_behind()
             return found
-        self._ask_now()
+        self._ask_now(patience=0.0 if self._current().keys else 2 * _TIMEOUT)
         return self._some().keys.get(key_id)
 
     def endpoint(self, name: str) -> str:
         """An address of the issuer's, as its discovery names it. IssuerAway."""
         if not self._current().discovery:
-            self._ask_now()
+            self._ask_now(patience=2 * _TIMEOUT)
         url = self._some().discovery.get(name)
         if not isinstance(url, str) or not on_safe_way(url):
             raise IssuerAway(f"{self._issuer.name} names no {name} that can be trusted")
@@ -87,11 +93,10 @@ class Published:
         if self._cool() and self._asking.acquire(blocking=False):
             threading.Thread(target=self._ask, name="issuer", daemon=True).start()
 
-    def _ask_now(self) -> None:
-        """Ask, or wait for whoever asks if there is nothing to go by; a stranger's key is no
-        reason to wait for long, or to ask often.
+    def _ask_now(self, patience: float) -> None:
+        """Ask, or wait so many seconds for whoever asks; a stranger's key is no reason to wait, or
+        to ask often.
         """
-        patience = 0.0 if self._current().keys else 2 * _TIMEOUT
         if self._asking.acquire(timeout=patience):
             if self._cool():  # nobody has asked lately, or while we waited
                 self._ask()

@@ -24,7 +24,7 @@ from responder.log import make_log
 from responder.settings import read
 from responder.web.callers import Denied
 from responder.web.issuers import Issuers
-from responder.web.published import COOL_DOWN, FRESH, STALE, IssuerAway, Published
+from responder.web.published import COOL_DOWN, FRESH, LULL, STALE, IssuerAway, Published
 from responder.web.tokens import new_keys
 from tests.provider import AUDIENCE, KEYS, Provider
 
@@ -309,6 +309,23 @@ def test_a_new_key_of_the_provider_opens_at_once(
     clock.now += COOL_DOWN + 1
     assert published.key("second") is not None
     assert published.key("first") is None, "what was taken back is gone"
+
+
+def test_a_key_that_was_withdrawn_while_nobody_came_opens_nothing(
+    provider: Provider, published: Published, clock: Clock
+) -> None:
+    assert published.key("first") is not None
+    provider.rotate()
+    clock.now += LULL + 1
+    provider.delay = 0.1
+    found: list[object] = []
+    callers = [Thread(target=lambda: found.append(published.key("first"))) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert found == [None] * 4, "whoever comes while it is asked waits, too"
+    assert provider.asked["/jwks"] == 2
 
 
 def test_strangers_make_nobody_wait(provider: Provider, published: Published, clock: Clock) -> None:
