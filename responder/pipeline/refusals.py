@@ -13,6 +13,11 @@ from responder.domain.ids import uuid7
 from responder.pipeline.services import Services
 from responder.store import StoreAway
 
+#: So many events a minute tell their address, on all hosts; what is kept for years is not a
+#: stranger's to fill, who may have a network of addresses, or a botnet.
+MOST = 200
+OTHERS = "others"
+
 
 def record_refusal(
     services: Services,
@@ -23,14 +28,16 @@ def record_refusal(
     why: str,
     **details: Any,
 ) -> None:
-    """One audit event per actor, subject, address, reason and minute.
+    """One audit event per actor, subject, address, reason and minute; after MOST all further
+    addresses of a minute are one.
 
     What cannot be recorded because our database is away is lost; it is refused anyway.
     """
-    place = _place(address)
     try:
         with services.store.transaction() as tx:
             minute = tx.now.replace(second=0, microsecond=0)
+            many = tx.one("count_refusals", minute=minute, most=MOST)["refusals"] >= MOST
+            place = OTHERS if many else _place(address)
             same = _id(minute, [what, actor.name, subject, place, why])
             told = {"address": place, "why": why, **details}
             tx.record(what, actor, subject, filed_at=minute, event_id=same, **told)

@@ -174,3 +174,7 @@ WHERE r.checksum IN (
     UNION SELECT rule_checksum FROM decision WHERE incident_id = %(id)s
     UNION SELECT rule_checksum FROM fix WHERE incident_id = %(id)s)
 ORDER BY r.rule, r.seen_at;
+
+-- name: count_refusals
+-- How many events are filed at this very minute, as refusals are; no more than that many are counted.
+SELECT count(*) AS refusals FROM (SELECT FROM audit_event WHERE filed_at = %(minute)s LIMIT %(most)s) told;

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.ids import new_id
-from responder.pipeline.refusals import record_refusal
+from responder.pipeline.refusals import MOST, OTHERS, record_refusal
 from responder.web import create_app
 from responder.web.tokens import TokenKeys
 from tests.house import House
@@ -84,6 +84,27 @@ def test_an_address_of_ipv6_is_one_of_its_network(
     for address in addresses:
         record_refusal(house.services, "denied", somebody, "door x", address, "role")
     assert len(denied(house)) == events
+
+
+def test_nobody_fills_the_audit_by_changing_addresses(house: House) -> None:
+    house.sql(
+        "INSERT INTO audit_event"
+        " (filed_at, id, at, actor_kind, actor, what, subject, details, code_version)"
+        " SELECT date_trunc('minute', now()) + ahead * interval '1 minute', gen_random_uuid(),"
+        " now(), 'sender', 'unknown', 'refused', 'source unknown', '{}', 'x'"
+        " FROM generate_series(0, 1) ahead, generate_series(1, %s)",
+        MOST - 1,
+    )
+    somebody = Actor(ActorKind.PERSON, "unknown")
+    for net in range(20):
+        address = f"2001:db8:0:{net}::1"
+        record_refusal(house.services, "denied", somebody, "door x", address, "no_token")
+    record_refusal(house.services, "denied", somebody, "door x", "10.0.0.1", "revoked")
+    told = [(row["details"]["address"], row["details"]["why"]) for row in denied(house)]
+    first = ("2001:db8::/64", "no_token")
+    rest = {(OTHERS, "no_token"), (OTHERS, "revoked")}
+    assert {first, *rest} <= set(told), "each reason is still told"
+    assert len(told) <= 5, "a minute may have ended meanwhile"
 
 
 @pytest.mark.parametrize(("proxies", "told"), [(0, "127.0.0.1"), (1, "10.0.0.3"), (2, "10.0.0.2")])
