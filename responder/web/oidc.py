@@ -40,11 +40,16 @@ def address(provider: Provider, login: Login, seed: str, return_to: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(asked)}"
 
 
+def fits(seed: str, came: Mapping[str, str]) -> bool:
+    """Whether these parameters are the return of the login that was begun with this seed."""
+    return _same(came.get("state"), _derived(seed, "state"))
+
+
 def caller(
     provider: Provider, login: Login, seed: str, return_to: str, came: Mapping[str, str]
 ) -> Caller:
     """Who came back with these parameters. Denied: nobody whom we sent there; IssuerAway."""
-    if not _same(came.get("state"), _derived(seed, "state")):
+    if not fits(seed, came):
         raise Denied(Denial.WRONG_RETURN, "this login was not begun in this browser; begin anew")
     if came.get("iss", provider.issuer.url) != provider.issuer.url:
         raise Denied(Denial.WRONG_RETURN, "this is the return from another provider")
@@ -94,7 +99,9 @@ def _derived(seed: str, purpose: str) -> str:
 
 
 def _same(told: Any, expected: str) -> bool:
-    return isinstance(told, str) and hmac.compare_digest(told.encode(), expected.encode())
+    return isinstance(told, str) and hmac.compare_digest(
+        told.encode(errors="replace"), expected.encode()
+    )
 
 
 def _base64(raw: bytes) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from math import ceil
 
@@ -17,9 +18,10 @@ from responder.web.issuers import claimed
 
 #: Wrong attempts by one address, or under one name, in five minutes, that are each answered.
 TRIES = 10
-#: What a browser keeps while it is at the provider, and for how long.
+#: What a browser keeps while it is at the provider, and for how long: of the newest logins, for
+#: each of its pages may go there, as much as a cookie holds.
 _UNDER_WAY, _LONGEST_WAY = "responder-login", timedelta(minutes=10)
-_LONGEST_PATH = 1000
+_MOST_UNDER_WAY, _LONGEST_PATH = 5, 500
 
 
 def register(pages: Pages) -> None:
@@ -54,25 +56,25 @@ def register(pages: Pages) -> None:
         wanted, seed = own_path(request.args.get("next")), secrets.token_urlsafe(32)
         address = oidc.address(provider, services().settings.login, seed, _return_address())
         response = go_to(address)
-        kept = f"{seed}.{_packed(wanted)}"
-        sessions.keep_cookie(services(), response, kept, _UNDER_WAY, _LONGEST_WAY)
+        begun = [f"{seed}.{_packed(wanted)}", *_under_way()]
+        _keep_under_way(response, begun[:_MOST_UNDER_WAY])
         return response
 
     @pages.read("/login/return", role=None)
     def come_from_provider() -> Response:
         provider, settings = issuers().login, services().settings.login
-        kept = request.cookies.get(sessions.cookie_name(services(), _UNDER_WAY), "")
-        seed, _, packed = kept.partition(".")
-        if provider is None or not seed:
+        begun, came = _under_way(), request.args.to_dict()
+        if provider is None or not begun:
             return back_to("login")
+        fitting = [each for each in begun if oidc.fits(each.partition(".")[0], came)]
+        seed, _, packed = (fitting or begun)[0].partition(".")
         wanted = own_path(_unpacked(packed))
         try:
-            came = request.args.to_dict()
             caller = oidc.caller(provider, settings, seed, _return_address(), came)
             response = _back(admitted(services(), caller), wanted)
         except Denied as denied:
             response = _wrong(denied, wanted, denied.who)
-        sessions.drop_cookie(services(), response, _UNDER_WAY)
+        _keep_under_way(response, [each for each in begun if each not in fitting])
         return response
 
     @pages.change("/logout", role=None)
@@ -129,6 +131,20 @@ def _to_wait(who: str) -> float:
 def _return_address() -> str:
     """As it is registered at the provider."""
     return services().settings.public_url.rstrip("/") + url_for("console.come_from_provider")
+
+
+def _under_way() -> list[str]:
+    """The logins that this browser has begun and not ended, the newest first: seed.page"""
+    kept = request.cookies.get(sessions.cookie_name(services(), _UNDER_WAY), "")
+    return [each for each in kept.split("~") if not each.startswith(".") and each]
+
+
+def _keep_under_way(response: Response, begun: Sequence[str]) -> None:
+    if begun:
+        kept = "~".join(begun)
+        sessions.keep_cookie(services(), response, kept, _UNDER_WAY, _LONGEST_WAY)
+    else:
+        sessions.drop_cookie(services(), response, _UNDER_WAY)
 
 
 def _packed(path: str) -> str:

@@ -1,5 +1,7 @@
 """Logging in to the console at an OpenID provider, and every way in which that can go wrong."""
 
+import base64
+import hmac
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -135,8 +137,13 @@ def troubled(status: int, body: bytes) -> Spoil:
 
 def stolen_code(client: FlaskClient, back: str, provider: Provider) -> str:
     """Somebody else's code and state, in a browser that began a login of its own."""
-    begin(client)
-    return back
+    return at_provider(begin(client.application.test_client()))
+
+
+def no_seed(client: FlaskClient, back: str, provider: Provider) -> str:
+    """A state that everybody can work out, for whom nobody has sent away."""
+    state = base64.urlsafe_b64encode(hmac.digest(b"", b"state", "sha256")).rstrip(b"=").decode()
+    return changed(state=state)(client, back, provider)
 
 
 def used_twice(client: FlaskClient, back: str, provider: Provider) -> str:
@@ -166,6 +173,7 @@ RETURNS: list[tuple[Spoil, str]] = [
     (changed(code="x"), "wrong_return"),
     (changed(iss="https://evil.example"), "wrong_return"),
     (stolen_code, "wrong_return"),
+    (no_seed, "wrong_return"),
     (used_twice, "wrong_return"),
     (other_verifier, "wrong_return"),
     (other_secret, "wrong_return"),
@@ -176,6 +184,7 @@ RETURNS: list[tuple[Spoil, str]] = [
     (troubled(302, b""), "wrong_return"),
     (lying(nonce="x"), "wrong_return"),
     (lying(nonce=None), "wrong_return"),
+    (lying(nonce="\ud800"), "wrong_return"),
     (lying(iss="https://evil.example"), "unknown_issuer"),
     (lying(audience=AUDIENCE), "wrong_audience"),
     (lying(aud=["another"]), "wrong_audience"),
@@ -204,6 +213,28 @@ def test_a_return_that_is_not_right_opens_nothing(
         assert not inside(browser)
     assert whys(house) == [why for _, why in RETURNS]
     assert house.sql("SELECT FROM web_session") == []
+
+
+def test_each_of_several_pages_comes_back_to_where_it_was(
+    client: FlaskClient, house: House
+) -> None:
+    """A browser that opens all its pages anew goes to the provider with each of them."""
+    wanted = [f"/console/?q={number}" for number in range(3)]
+    backs = [at_provider(begin(client, each)) for each in wanted]
+    assert [client.get(back).location for back in backs] == wanted
+    assert inside(client) and whys(house) == []
+    assert client.get_cookie("responder-login") is None
+    long = [begin(client, "/console/?q=" + "x" * 3000) for _ in range(9)]
+    kept = client.get_cookie("responder-login")
+    assert kept is not None and len(kept.value) < 4000, "no browser keeps more"
+    assert client.get(at_provider(long[-1])).status_code == 303
+
+
+def test_a_link_from_elsewhere_ends_no_login_that_is_under_way(client: FlaskClient) -> None:
+    address = begin(client)
+    assert client.get(f"{RETURN}?code=x&state=x").status_code == 401
+    assert client.get(at_provider(address)).location == "/console/"
+    assert inside(client)
 
 
 def test_no_cookie_no_login(client: FlaskClient, provider: Provider, house: House) -> None:
