@@ -155,7 +155,9 @@ def own_path(wanted: str | None) -> str:
     first = url_for("console.now")
     path = wanted or first
     plain = path.isascii() and path.isprintable() and "\\" not in path
-    return path if plain and (path == first or path.startswith("/console/")) else first
+    # A browser walks up from there, also by dots that are written as %2e.
+    climbs = ".." in path.partition("?")[0].lower().replace("%2e", ".")
+    return path if plain and not climbs and path.startswith(first) else first
 
 
 def _guarded(view: View, role: str | None) -> Callable[..., Any]:
