@@ -155,8 +155,17 @@ def _key(written: Any) -> jwt.PyJWK | None:
         return None
     if written.get("use", "sig") != "sig" or written.get("kty") == "oct":
         return None
+    if "d" in written:  # with a private key that is published everybody signs
+        return None
     try:
         key = jwt.PyJWK(written)
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
+    except (
+        jwt.PyJWTError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        NotImplementedError,
+    ):
         return None
     return key if key.algorithm_name in ALGORITHMS else None

@@ -120,7 +120,7 @@ def verified(
             leeway=LEEWAY,
             options={"require": required},
         )
-    except (*NO_TOKEN, OverflowError) as error:
+    except (*NO_TOKEN, OverflowError, jwt.InvalidKeyError) as error:
         why = next((_WHY[kind] for kind in type(error).__mro__ if kind in _WHY), None)
         raise Denied(why or Denial.WRONG_CLAIMS, f"the token is not valid: {error}") from None
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -352,6 +354,24 @@ def test_those_who_come_first_wait_for_one_answer(provider: Provider, published:
         caller.join()
     assert len(found) == 8 and None not in found
     assert provider.asked["/jwks"] == 1
+
+
+def test_a_key_that_is_none_takes_no_other_with_it(provider: Provider, issuers: Issuers) -> None:
+    """A published private key, an algorithm that is none, one that does not fit the curve."""
+    curve = jwt.algorithms.ECAlgorithm.to_jwk(generate(SECP256R1()).public_key(), as_dict=True)
+    [good] = provider.jwks()["keys"]
+    odd = [
+        {**RSA.to_jwk(KEYS[1], as_dict=True), "kid": "private"},
+        {**good, "kid": "none", "alg": "none"},
+        {**curve, "kid": "curve", "alg": "ES384"},
+    ]
+    provider.trouble["/jwks"] = (200, {}, json.dumps({"keys": [*odd, good]}).encode())
+    told = [
+        why(issuers, by_hand(provider, {"alg": algorithm, "kid": kid}))
+        for kid, algorithm in (("private", "RS256"), ("none", "none"), ("curve", "ES384"))
+    ]
+    assert told == [Denial.UNKNOWN_KEY, Denial.UNKNOWN_KEY, Denial.WRONG_SIGNATURE]
+    assert why(issuers, provider.token()) == "company:ann@example.com admin"
 
 
 DISCOVERY = "/.well-known/openid-configuration"
