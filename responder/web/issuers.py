@@ -59,7 +59,8 @@ class Provider:
         name = find(claims, pointer)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise Denied(Denial.WRONG_CLAIMS, f"the token says no name in {pointer}")
-        return name
+        # However it is written, else one person would be two.
+        return name.lower() if pointer == "/email" else name
 
 
 class Issuers:

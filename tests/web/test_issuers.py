@@ -81,6 +81,7 @@ def why(issuers: Issuers, token: str) -> Denial | str:
         ({"groups": [["admins"]]}, Denial.NO_ROLE),
         ({"groups": "admins sre"}, Denial.NO_ROLE),
         ({"role": "admin", "groups": []}, Denial.NO_ROLE),
+        ({"email": "Ann@Example.COM"}, "company:ann@example.com admin"),
         ({"email_verified": True}, "company:ann@example.com admin"),
         ({"email_verified": False}, Denial.WRONG_CLAIMS),
         ({"email_verified": "false"}, Denial.WRONG_CLAIMS),
