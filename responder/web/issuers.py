@@ -78,11 +78,18 @@ class Issuers:
         header_of(token)
         issuer = claimed(token).get("iss")
         if issuer == ISSUER:
-            return self._own.caller(token)
+            return self._unlike_others(self._own.caller(token))
         provider = self._providers.get(str(issuer))
         if provider is None:
             raise Denied(Denial.UNKNOWN_ISSUER, "the token is from nobody whom we know")
         return provider.caller(provider.claims(token, provider.issuer.audience))
+
+    def _unlike_others(self, ours: Caller) -> Caller:
+        """The holder of a token of ours; it may have been issued before the issuer was named."""
+        names = {each.issuer.name for each in self._providers.values()}
+        if ours.name.partition(":")[0] in names:
+            raise Denied(Denial.WRONG_CLAIMS, "the token names somebody of another issuer")
+        return ours
 
 
 def claimed(token: str) -> dict[str, Any]:

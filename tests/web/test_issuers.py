@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -27,7 +28,7 @@ from responder.settings import read
 from responder.web.callers import Denied
 from responder.web.issuers import Issuers
 from responder.web.published import COOL_DOWN, FRESH, LULL, STALE, IssuerAway, Published
-from responder.web.tokens import new_keys
+from responder.web.tokens import TokenKeys, new_keys
 from tests.provider import AUDIENCE, KEYS, Provider
 
 RSA = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
@@ -102,6 +103,18 @@ def test_who_somebody_is_and_what_they_may(
     provider: Provider, issuers: Issuers, claims: Mapping[str, Any], told: str
 ) -> None:
     assert why(issuers, provider.token("ann", **claims)) == told
+
+
+def test_a_token_of_ours_names_nobody_of_an_issuer(settings: Settings, issuers: Issuers) -> None:
+    """It was issued before the issuer was named."""
+    keys, now = TokenKeys(settings.token_keys), datetime.now(UTC)
+
+    def named(name: str) -> str:
+        return keys.issue(name, "admin", now, timedelta(hours=1), new_id())
+
+    assert why(issuers, named("ann@example.com")) == "ann@example.com admin"
+    for name in ("company:ann@example.com", "company"):
+        assert why(issuers, named(name)) == Denial.WRONG_CLAIMS
 
 
 def test_a_role_stands_wherever_the_pointer_leads(provider: Provider, settings: Settings) -> None:
