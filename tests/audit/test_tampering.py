@@ -231,6 +231,34 @@ CRIMES = [
         "leaves",
     ),
     Crime(
+        "the last event of a seal is deleted, and its list cut off",
+        (
+            "DELETE FROM audit_event WHERE id = (SELECT ids[events] FROM seal WHERE number = 1)",
+            "UPDATE seal SET ids = ids[:events - 1], filed = filed[:events - 1] WHERE number = 1",
+        ),
+        Kind.ALTERED,
+        "seal 1",
+        "events, not its",
+    ),
+    Crime(
+        "an event is added, and listed behind the last one of a seal",
+        (
+            NEW_EVENT,
+            "UPDATE seal s SET ids = ids || e.id, filed = filed || e.filed_at"
+            " FROM audit_event e WHERE e.actor = 'nobody' AND s.number = 4",
+        ),
+        Kind.ALTERED,
+        "seal 4",
+        "events, not its",
+    ),
+    Crime(
+        "the list of a seal has a hole",
+        ("UPDATE seal SET filed[1] = NULL WHERE number = 1",),
+        Kind.ALTERED,
+        "seal 1",
+        "events, not its",
+    ),
+    Crime(
         "a seal in the middle is deleted",
         ("DELETE FROM seal WHERE number = 2",),
         Kind.MISSING,

@@ -82,9 +82,14 @@ def check_portion(
     rows: Sequence[Mapping[str, Any]],
 ) -> None:
     """These seals and their events."""
+    covered: list[Covered] = []
     for row in rows:
         chain.check(report, keys, seal_from_row(row), split(bytes(row["leaves"])))
-    covered = [each for row in rows for each in _covered(row)]
+        listed = list(_covered(row))
+        if not len(listed) == len(row["ids"]) == len(row["filed"]) == row["events"]:
+            says = f"it lists {len(listed)} events, not its {row['events']}"
+            report.found(Kind.ALTERED, f"seal {row['number']}", says)
+        covered += listed
     there = _leaves_there(tx, covered)
     by_leaf = {leaf: event.id for event, leaf in zip(covered, there, strict=True) if leaf}
     for event, leaf in zip(covered, there, strict=True):
@@ -102,10 +107,12 @@ class Covered:
 
 
 def _covered(row: Mapping[str, Any]) -> Iterator[Covered]:
+    """Its events; of lists that were edited only what is an event."""
     for filed_at, event_id, leaf in zip(
         row["filed"], row["ids"], split(bytes(row["leaves"])), strict=False
     ):
-        yield Covered(row["number"], filed_at, event_id, leaf)
+        if isinstance(filed_at, datetime) and isinstance(event_id, UUID):
+            yield Covered(row["number"], filed_at, event_id, leaf)
 
 
 def _leaves_there(tx: Transaction, covered: Sequence[Covered]) -> list[bytes | None]:
