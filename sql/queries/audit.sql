@@ -83,7 +83,7 @@ FROM seal s, unnest(s.ids) AS u(id) GROUP BY u.id HAVING count(*) > 1 ORDER BY u
 
 -- name: event_named
 -- What an event says about itself, to name it.
-SELECT at, what, actor, subject AS "of" FROM audit_event WHERE filed_at = %(filed_at)s AND id = %(id)s;
+SELECT at::text AS at, what, actor, subject AS "of" FROM audit_event WHERE filed_at = %(filed_at)s AND id = %(id)s;
 
 -- name: incidents_after
 -- The next incidents, by id.
@@ -109,7 +109,7 @@ trail AS (
     SELECT e.*, bool_or(e.what <> 'row') OVER (PARTITION BY e.incident_id, e.xid) AS told
     FROM audit_event e WHERE e.incident_id = ANY(%(incidents)s)),
 witnessed AS (
-    SELECT DISTINCT ON (subject) subject, incident_id, after, (details ->> 'columns')::int AS version, at, actor,
+    SELECT DISTINCT ON (subject) subject, incident_id, after, details ->> 'columns' AS version, at, actor,
            count(*) OVER (PARTITION BY subject) AS changes,
            bool_and(told) OVER (PARTITION BY subject) AS told
     FROM trail WHERE what = 'row' ORDER BY subject, id DESC)
@@ -121,7 +121,7 @@ FROM found f FULL JOIN witnessed w ON w.subject = f.subject
 JOIN incident i ON i.id = coalesce(f.incident_id, w.incident_id)
 LEFT JOIN LATERAL (
     SELECT pg_catalog.jsonb_object_agg(k, f.content -> k) AS content
-    FROM jsonb_array_elements_text(%(columns)s -> f.name -> coalesce(w.version, 1)::text) k
+    FROM jsonb_array_elements_text(%(columns)s -> f.name -> coalesce(w.version, '1')) k
     WHERE f.subject IS NOT NULL) c ON true
 ORDER BY subject;
 

@@ -18,7 +18,7 @@ RETURNING u.filed_at, u.id;
 -- is that of responder.domain.witnessed. Only functions of PostgreSQL itself: ours may have been replaced.
 SELECT w.position::int AS position, e.id IS NOT NULL AS there, CASE WHEN e.id IS NOT NULL THEN
     pg_catalog.sha256('\x00'::bytea || pg_catalog.convert_to(pg_catalog.jsonb_build_array(
-        1, (extract(epoch FROM e.filed_at) * 1000000)::bigint, (extract(epoch FROM e.at) * 1000000)::bigint,
+        1, trunc(extract(epoch FROM e.filed_at) * 1000000), trunc(extract(epoch FROM e.at) * 1000000),
         e.id, e.actor_kind, e.actor, e.what, e.incident_id, e.subject, e.before, e.after, e.details,
         e.code_version, e.xid::text)::text, 'UTF8')) END AS leaf
 FROM unnest(%(filed)s::timestamptz[], %(ids)s::uuid[]) WITH ORDINALITY AS w(filed_at, id, position)

@@ -71,6 +71,14 @@ CRIMES = [
     event("what became of it", "after = 'done'"),
     event("which code did it", "code_version = '0.0.1'"),
     event("its transaction", "xid = '7'"),
+    event("when it was, to a time that is none", "at = 'infinity'"),
+    event("when it was, to a year that no calendar of ours has", "at = '20000-01-01Z'"),
+    Crime(
+        "what an event says of the columns of a row",
+        ("""UPDATE audit_event SET details = '{"columns": "all"}' WHERE what = 'row'""",),
+        Kind.ALTERED,
+        ANSWER,
+    ),
     Crime(
         "one event is deleted",
         (f"DELETE FROM audit_event WHERE id = ({PLAIN})",),
