@@ -108,17 +108,20 @@ WITH found AS (
 trail AS (
     SELECT e.*, bool_or(e.what <> 'row') OVER (PARTITION BY e.incident_id, e.xid) AS told
     FROM audit_event e WHERE e.incident_id = ANY(%(incidents)s)),
+begun AS (SELECT incident_id, min(at) AS begun_at FROM trail GROUP BY incident_id),
 witnessed AS (
     SELECT DISTINCT ON (subject) subject, incident_id, after, details ->> 'columns' AS version, at, actor,
            count(*) OVER (PARTITION BY subject) AS changes,
            bool_and(told) OVER (PARTITION BY subject) AS told
     FROM trail WHERE what = 'row' ORDER BY subject, id DESC)
-SELECT coalesce(f.subject, w.subject) AS subject, i.id AS incident_id, i.opened_at, f.name,
+SELECT coalesce(f.subject, w.subject) AS subject, i.id AS incident_id, f.name,
+       b.begun_at,
        w.after AS witnessed, w.at, w.actor, w.changes, w.told, w.version,
        pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(c.content::text, 'UTF8')), 'hex') AS digest,
        CASE WHEN %(whole)s THEN c.content::text END AS content
 FROM found f FULL JOIN witnessed w ON w.subject = f.subject
 JOIN incident i ON i.id = coalesce(f.incident_id, w.incident_id)
+LEFT JOIN begun b ON b.incident_id = i.id
 LEFT JOIN LATERAL (
     SELECT pg_catalog.jsonb_object_agg(k, f.content -> k) AS content
     FROM jsonb_array_elements_text(%(columns)s -> f.name -> coalesce(w.version, '1')) k
@@ -137,7 +140,9 @@ ORDER BY e.at, e.id LIMIT %(limit)s;
 
 -- name: witnessed_since
 -- From when on each such row has an event.
-SELECT least(b.begun_at, (SELECT min(at) FROM seal)) AS begun_at FROM seal_backlog b;
+SELECT least(b.begun_at, (SELECT min(at) FROM seal), (SELECT min(at) FROM audit_event WHERE what = 'row'))
+           AS begun_at
+FROM seal_backlog b;
 
 -- name: bundle_incident
 -- The incident itself.

@@ -42,6 +42,16 @@ def event(name: str, change: str, says: str = "") -> Crime:
     return Crime(name, (statement,), Kind.ALTERED, subject, says or "not what was sealed")
 
 
+def dropped(details: str) -> str:
+    """Retention says so, in an event that nobody of ours has written."""
+    return (
+        "INSERT INTO audit_event (filed_at, id, at, actor_kind, actor, what, subject, details,"
+        " code_version)"
+        " VALUES (now(), '00000000-0000-7000-8000-000000000003', now(), 'responder', 'responder',"
+        f" 'retention', 'audit_event_1', jsonb_build_object({details}), '')"
+    )
+
+
 NEW_FIX = """INSERT INTO fix (id, incident_id, key, rule, rule_checksum, option, target, parameters,
     actor_kind, actor, severity, status, attempt, started_at)
 SELECT '00000000-0000-7000-8000-000000000001', incident_id, key, rule, rule_checksum, option,
@@ -120,6 +130,16 @@ CRIMES = [
     ),
     Crime(
         "an event is added", (NEW_EVENT,), Kind.ADDED, "event 00000000-0000-7000-8000-000000000002"
+    ),
+    Crime(
+        "an event is added, and another one counts twice",
+        (
+            "INSERT INTO unsealed (id, filed_at)"
+            " SELECT id, filed_at FROM audit_event ORDER BY id LIMIT 1",
+            NEW_EVENT,
+        ),
+        Kind.ADDED,
+        "event 00000000-0000-7000-8000-000000000002",
     ),
     Crime("two events change places", (SWAP_EVENTS,), Kind.ALTERED, "event "),
     Crime("two places of a seal are swapped", (SWAP_PLACES,), Kind.REORDERED, "event "),
@@ -204,6 +224,12 @@ CRIMES = [
         "fix 00000000-0000-7000-8000-000000000001",
         "not by the responder",
         triggers=True,
+    ),
+    Crime(
+        "a fix is added to an incident that is made to look older than the seals",
+        ("UPDATE incident SET opened_at = '2020-01-01Z'", NEW_FIX),
+        Kind.ADDED,
+        "fix 00000000-0000-7000-8000-000000000001",
     ),
     Crime(
         "a note is edited",
@@ -300,14 +326,38 @@ CRIMES = [
     Crime(
         "a month is dropped and said to be dropped by retention, with too few events",
         (
-            "UPDATE audit_event SET what = 'retention', subject = 'audit_event_' ||"
-            " to_char(now() AT TIME ZONE 'UTC', 'YYYYMM'), details = jsonb_build_object("
-            " 'events', 1, 'begins', now() - interval '1 day', 'ends', now()) WHERE what = 'stage'",
+            "UPDATE seal SET filed = ARRAY(SELECT each - interval '60 days' FROM unnest(filed) each)",
+            dropped(
+                "'events', 1, 'begins', now() - interval '61 d', 'ends', now() - interval '59 d'"
+            ),
             "DELETE FROM audit_event WHERE what <> 'retention'",
         ),
         Kind.MISSING,
         "audit_event_",
         "retention dropped 1",
+    ),
+    Crime(
+        "events are deleted and said to be dropped by retention, though they are young",
+        (
+            dropped(
+                "'events', 99, 'begins', now() - interval '1 d', 'ends', now() + interval '1 d'"
+            ),
+            "DELETE FROM audit_event WHERE what <> 'retention'",
+        ),
+        Kind.MISSING,
+        "SELECT 'event ' || ids[1] FROM seal WHERE number = 1",
+        "is gone",
+    ),
+    Crime(
+        "an incident is deleted and said to be deleted by retention, though it is young",
+        (
+            dropped("'incidents', 1, 'month', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')"),
+            "DELETE FROM answer; DELETE FROM fix; DELETE FROM decision; DELETE FROM note;"
+            " DELETE FROM incident",
+        ),
+        Kind.MISSING,
+        "answer ",
+        "with its incident",
     ),
 ]
 

@@ -78,12 +78,6 @@ class Report:
         """The month that retention dropped and in which this lay."""
         return next((each for each in self.dropped if each.begins <= filed_at < each.ends), None)
 
-    def rows_were_dropped(self, filed_at: datetime) -> bool:
-        """Whether retention deleted the rows of incidents of this time."""
-        return any(
-            each.begins <= filed_at < each.ends for each in (*self.dropped_rows, *self.dropped)
-        )
-
     def to_json(self) -> dict[str, Any]:
         return {
             "ok": self.ok,
