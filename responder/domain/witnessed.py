@@ -64,8 +64,16 @@ def row_sha256(content: Mapping[str, Any]) -> str:
 
 
 def read_exact(text: str) -> Any:
-    """JSON with every digit of its numbers."""
-    return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+    """JSON with every digit of its numbers; ValueError also when a name stands there twice."""
+    return json.loads(text, parse_int=Decimal, parse_float=Decimal, object_pairs_hook=_members)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two members of one name people would read the first one, and we the last."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name stands in an object twice")
+    return members
 
 
 def jsonb_text(value: Any) -> str:

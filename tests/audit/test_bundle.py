@@ -117,6 +117,12 @@ def test_what_is_no_bundle_is_said_to_be_none(text: str) -> None:
         check_bundle(read_exact(text), None)
 
 
+def test_a_member_that_stands_there_twice_hides_nothing(exported: str) -> None:
+    """People would read the first one."""
+    with pytest.raises(ValueError, match="twice"):
+        read_exact(exported.replace('"title": "', '"title": "Nothing", "title": "', 1))
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """The command on a machine without settings and without our database."""
