@@ -116,6 +116,10 @@ SELECT number, at, events, root, previous, system_identifier, timeline, kid, sig
 FROM (SELECT * FROM seal WHERE at >= %(at)s::timestamptz - interval '1 minute' ORDER BY at LIMIT 1000) s
 WHERE %(id)s = ANY(ids) LIMIT 1;
 
+-- name: rule_sources
+-- The code of all rules that were ever loaded.
+SELECT checksum, rule, module, sql FROM rule_source ORDER BY rule, seen_at;
+
 -- name: keep_rule_source
 -- The code of a rule, when it is first seen.
 INSERT INTO rule_source (checksum, rule, module, sql) VALUES (%(checksum)s, %(rule)s, %(module)s, %(sql)s)

@@ -232,6 +232,13 @@ CRIMES = [
         "fix 00000000-0000-7000-8000-000000000001",
     ),
     Crime(
+        "the code of a rule is edited",
+        ("UPDATE rule_source SET sql = 'SELECT 2'",),
+        Kind.ALTERED,
+        "rule thing",
+        "checksum",
+    ),
+    Crime(
         "a note is edited",
         ("UPDATE note SET body = 'It was Bob.' WHERE body LIKE 'It was%'",),
         Kind.ALTERED,
@@ -326,7 +333,8 @@ CRIMES = [
     Crime(
         "a month is dropped and said to be dropped by retention, with too few events",
         (
-            "UPDATE seal SET filed = ARRAY(SELECT each - interval '60 days' FROM unnest(filed) each)",
+            "UPDATE seal SET filed ="
+            " ARRAY(SELECT each - interval '60 days' FROM unnest(filed) each)",
             dropped(
                 "'events', 1, 'begins', now() - interval '61 d', 'ends', now() - interval '59 d'"
             ),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from responder.domain.witnessed import ROWS
 from responder.pipeline.audit.report import Kind, Report
+from responder.runbook.loader import checksum_of
 from responder.store import Transaction
 
 #: Incidents of one look.
@@ -38,6 +39,14 @@ def check_rows(
     ):
         says = f"it was recorded at {row['at'].isoformat()} and is gone, with its incident"
         report.found(Kind.MISSING, row["subject"], says, incident=row["incident_id"])
+
+
+def check_rule_sources(tx: Transaction, report: Report) -> None:
+    """The code that was kept is that of the checksums by which decisions and fixes name it."""
+    for row in tx.all("rule_sources"):
+        if checksum_of(bytes(row["module"]), bytes(row["sql"])) != row["checksum"]:
+            says = f"its source does not have the checksum {row['checksum']}"
+            report.found(Kind.ALTERED, f"rule {row['rule']}", says)
 
 
 def check_incidents(tx: Transaction, report: Report, incidents: tuple[UUID, ...]) -> None:

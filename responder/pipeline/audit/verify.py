@@ -19,7 +19,7 @@ from responder.pipeline.audit.proving import (
     read_dropped,
 )
 from responder.pipeline.audit.report import Kind, Report
-from responder.pipeline.audit.rows import check_incidents, check_rows
+from responder.pipeline.audit.rows import check_incidents, check_rows, check_rule_sources
 from responder.store import Transaction
 
 #: Events that are looked at in place, at most: less than a second of work.
@@ -51,6 +51,7 @@ def verify_all(
     check_unsealed(tx, report)
     check_added(tx, report, since)
     check_rows(tx, report, since, progress)
+    check_rule_sources(tx, report)
     for place in settings.copy_to if settings else ():
         if is_url(place):
             report.notes.append(f"{name_of(place)}: not compared; get its seals, and --copy FILE")
