@@ -91,7 +91,14 @@ PATTERNS = (
             r"(?P<keep>\b(?i:bearer|basic)\s{1,4})(?=[A-Za-z._~+/-]{0,64}[\d=])[\w.~+/=-]{16,4096}"
         ),
     ),
-    Pattern("token", ("eyj",), re.compile(r"\beyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{0,1024}")),
+    Pattern(
+        "token",
+        (".eyj",),
+        re.compile(  # not from each `-eyJ` of a long text anew: only from where a word begins
+            r"(?<![\w-])(?P<keep>(?:[\w-]{0,128}-)?)"
+            r"eyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{0,1024}"
+        ),
+    ),
     Pattern("AWS key", ("akia", "asia"), re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
     Pattern(
         "Slack token",
