@@ -83,6 +83,10 @@ FROM seal WHERE number > %(number)s ORDER BY number LIMIT %(limit)s;
 UPDATE seal_copy SET number = %(number)s, claimed_until = %(now)s, copied_at = %(now)s, failures = 0, error = ''
 WHERE place = %(place)s;
 
+-- name: copied_to
+-- How far this copy has come, as we know it.
+SELECT number FROM seal_copy WHERE place = %(place)s;
+
 -- name: not_copied
 -- It could not be written this time.
 UPDATE seal_copy SET failures = failures + 1, error = %(error)s WHERE place = %(place)s;

@@ -253,6 +253,17 @@ def test_a_copy_that_cannot_be_written_is_caught_up_later(quiet: House, tmp_path
     assert report.notes == [f"{place}: 1 lines are no seals"]
 
 
+def test_a_copy_that_was_cut_short_is_said_to_be(quiet: House) -> None:
+    """No alarm: each host has a file of its own."""
+    for subject in "one", "two":
+        record(quiet, subject)
+        seal_now(quiet)
+    copy = scene_of(quiet).copy
+    copy.write_text(copy.read_text().splitlines(keepends=True)[0])
+    report = scene_of(quiet).verify()
+    assert report.ok and any("it ends before that" in note for note in report.notes)
+
+
 def test_a_url_gets_each_seal_as_it_is_signed(quiet: House) -> None:
     """Its path may be a secret: nobody reads it but the receiver."""
     with listening() as (port, bodies):

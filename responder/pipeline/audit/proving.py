@@ -224,6 +224,10 @@ def check_copy(tx: Transaction, report: Report, keys: PublicKeys, path: Path, be
         ours = {row["number"]: seal_from_row(row) for row in rows}
         for seal in seals:
             _compare(report, keys, name, seal, ours.get(seal.number), begins)
+    written = tx.maybe("copied_to", place=name)
+    if written and written["number"] > (report.copies[name] or 0):
+        last = f"up to seal {written['number']} all were copied to it or its like on other hosts"
+        report.notes.append(f"{name}: {last}, and it ends before that")
 
 
 def _compare(
