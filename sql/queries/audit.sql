@@ -39,7 +39,7 @@ ORDER BY i.opened_at DESC, e.id DESC LIMIT %(limit)s;
 
 -- name: events_to_prove
 -- The events of an incident, the newest first, and which of them wait for their seal.
-SELECT e.id, e.at, e.what, e.actor, e.subject,
+SELECT e.filed_at, e.id, e.at, e.what, e.actor, e.subject,
        EXISTS (SELECT FROM unsealed u WHERE u.id = e.id)
        OR (NOT e.queued AND (SELECT NOT b.done AND (e.filed_at, e.id) > (b.filed_at, b.id) FROM seal_backlog b)) AS waits
 FROM audit_event e WHERE e.incident_id = %(id)s ORDER BY e.id DESC LIMIT %(limit)s;
@@ -59,7 +59,7 @@ ORDER BY u.id LIMIT %(limit)s;
 SELECT (SELECT count(*) FROM audit_event) AS events,
        (SELECT count(*) FROM unsealed u
         WHERE EXISTS (SELECT FROM audit_event e WHERE e.filed_at = u.filed_at AND e.id = u.id)) AS unsealed,
-       CASE WHEN (SELECT done FROM seal_backlog) THEN 0 ELSE
+       CASE WHEN (SELECT done FROM seal_backlog) IS NOT FALSE THEN 0 ELSE
            (SELECT count(*) FROM audit_event e, seal_backlog b
             WHERE NOT e.queued AND (e.filed_at, e.id) > (b.filed_at, b.id)) END AS backlog;
 
@@ -73,7 +73,7 @@ FROM audit_event e JOIN (
         SELECT u.filed, u.id FROM seal s, unnest(s.filed, s.ids) AS u(filed, id)
         WHERE %(since)s::timestamptz IS NULL OR s.at >= %(since)s
         UNION ALL SELECT filed_at, id FROM unsealed)) added ON added.filed_at = e.filed_at AND added.id = e.id
-WHERE e.queued OR EXISTS (SELECT FROM seal_backlog b WHERE b.done OR (e.filed_at, e.id) <= (b.filed_at, b.id))
+WHERE e.queued OR NOT EXISTS (SELECT FROM seal_backlog b WHERE NOT b.done AND (e.filed_at, e.id) > (b.filed_at, b.id))
 ORDER BY e.at, e.id LIMIT %(limit)s;
 
 -- name: sealed_twice
@@ -140,9 +140,8 @@ ORDER BY e.at, e.id LIMIT %(limit)s;
 
 -- name: witnessed_since
 -- From when on each such row has an event.
-SELECT least(b.begun_at, (SELECT min(at) FROM seal), (SELECT min(at) FROM audit_event WHERE what = 'row'))
-           AS begun_at
-FROM seal_backlog b;
+SELECT least((SELECT begun_at FROM seal_backlog), (SELECT min(at) FROM seal),
+             (SELECT min(at) FROM audit_event WHERE what = 'row')) AS begun_at;
 
 -- name: bundle_incident
 -- The incident itself.

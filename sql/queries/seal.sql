@@ -115,9 +115,11 @@ FROM (SELECT number, sum(events) OVER (ORDER BY number DESC) - events AS later
 WHERE later < %(events)s;
 
 -- name: seal_of_event
--- The seals that may hold an event, the likeliest first: those made soonest after it.
+-- The seal that holds an event, the likeliest first: those made soonest after it. What was sealed late, such as
+-- what is older than the seals, lies behind thousands of them; each says from when to when its events were filed.
 SELECT number, at, events, root, previous, system_identifier, timeline, kid, signature, filed, ids, leaves
-FROM (SELECT * FROM seal WHERE at >= %(at)s::timestamptz - interval '1 minute' ORDER BY at LIMIT 1000) s
+FROM (SELECT * FROM seal WHERE at >= %(at)s::timestamptz - interval '1 minute'
+      AND filed_from <= %(filed_at)s AND filed_to >= %(filed_at)s ORDER BY at LIMIT 1000) s
 WHERE %(id)s = ANY(ids) LIMIT 1;
 
 -- name: rule_sources

@@ -1,5 +1,6 @@
 """Whoever changes what was done is found out, superusers too, and what was changed is named."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from responder import __version__
 from responder.domain.ids import new_id
 from responder.domain.seal import NOTHING
 from responder.domain.secret import Secret
 from responder.pipeline.audit.keys import SigningKeys
 from responder.pipeline.audit.report import Kind
 from responder.pipeline.audit.sealing import seal_from_row
+from responder.pipeline.audit.verify import verify_incident
+from responder.store import Store
 from responder.web.tokens import new_keys
 from tests.audit.conftest import Scene
 
@@ -239,6 +243,16 @@ CRIMES = [
         "checksum",
     ),
     Crime(
+        "the memory of what is older than the seals is deleted, and an event added as old",
+        (
+            "DELETE FROM seal_backlog",
+            NEW_EVENT,
+            "UPDATE audit_event SET queued = false WHERE actor = 'nobody'",
+        ),
+        Kind.ADDED,
+        "event 00000000-0000-7000-8000-000000000002",
+    ),
+    Crime(
         "a note is edited",
         ("UPDATE note SET body = 'It was Bob.' WHERE body LIKE 'It was%'",),
         Kind.ALTERED,
@@ -382,6 +396,20 @@ def test_nothing_was_changed(scene: Scene) -> None:
         " + (SELECT count(*) FROM fix) + (SELECT count(*) FROM note)"
     )
     assert report.rows == rows[0] >= 5
+
+
+def test_what_was_sealed_late_is_found_in_its_seal(scene: Scene) -> None:
+    """After an upgrade the events of years wait, and thousands of seals come before its own."""
+    scene.superuser(
+        "INSERT INTO seal SELECT (jsonb_populate_record(s, jsonb_build_object('number', 100 + n,"
+        " 'at', s.at - interval '2 s', 'filed_from', '2020-01-01Z', 'filed_to', '2020-02-01Z',"
+        " 'ids', '{}', 'filed', '{}'))).*"
+        " FROM seal s, generate_series(1, 1001) n WHERE s.number = 1"
+    )
+    ((incident,),) = scene.superuser("SELECT id FROM incident")
+    with closing(Store(scene.url, 1, __version__)) as store, store.snapshot() as tx:
+        report = verify_incident(tx, scene.settings, incident)
+    assert report.ok and report.seals == 4, [each.sentence for each in report.troubles]
 
 
 @pytest.mark.parametrize("crime", CRIMES, ids=lambda crime: crime.name)

@@ -106,7 +106,9 @@ def _events(tx: Transaction, incident_id: UUID) -> tuple[list[Any], list[Any]]:
     places: dict[UUID, tuple[int, int]] = {}
     for row in rows:
         if row["id"] not in places:
-            seal = tx.maybe("seal_of_event", id=row["id"], at=row["at"])
+            seal = tx.maybe(
+                "seal_of_event", **{name: row[name] for name in ("id", "at", "filed_at")}
+            )
             if seal is not None:
                 seals[seal["number"]] = seal
                 placed = ((each, (seal["number"], at)) for at, each in enumerate(seal["ids"]))

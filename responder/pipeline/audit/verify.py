@@ -88,7 +88,7 @@ def verify_incident(tx: Transaction, settings: SealSettings | None, incident_id:
             report.unsealed += 1
         if event["waits"] or event["id"] in covered:
             continue
-        seal = tx.maybe("seal_of_event", id=event["id"], at=event["at"])
+        seal = tx.maybe("seal_of_event", **{name: event[name] for name in ("id", "at", "filed_at")})
         if seal is None:
             says = "it is in none of the seals made after it, and waits for none"
             about = {"at": event["at"], "what": event["what"], "actor": event["actor"]}
