@@ -62,6 +62,48 @@ def test_no_sql_stands_in_python_strings() -> None:
     assert found == []
 
 
+#: What makes code of a text, a shell's line of words, or a secret of what can be guessed.
+DANGEROUS = re.compile(
+    r"eval|exec|compile|__import__|os\.(system|popen)|(pickle|marshal|shelve)\.\w+"
+    r"|subprocess\.(getoutput|getstatusoutput)|yaml\.\w*load\w*|xml\.\w.*|random\.\w+|uuid\.uuid\d"
+    r"|hashlib\.(md5|sha1|new)|tempfile\.mktemp|ssl\._create_unverified_context|render_template_string"
+)
+#: Code of rules, which the operator chose, is read and run in a child: runbook/process.py.
+RUNS_RULES = {("responder/runbook/module.py", "compile"), ("responder/runbook/module.py", "exec")}
+
+
+def called(tree: ast.AST) -> Iterator[str]:
+    """What a file calls, as it is written, and keywords that switch a guard off."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+            yield from (
+                f"{word.arg}={ast.unparse(word.value)}" for word in node.keywords if word.arg
+            )
+
+
+def test_nothing_dangerous_is_called() -> None:
+    off = {"shell=True", "verify=False", "allow_redirects=True", "autoescape=False"}
+    found = {
+        (path.relative_to(ROOT).as_posix(), what)
+        for path in [*ROOT.glob("responder/**/*.py"), *RULES]
+        for what in called(ast.parse(path.read_text()))
+        if DANGEROUS.fullmatch(what) or what in off
+    }
+    assert found == RUNS_RULES
+
+
+def test_no_template_leaves_a_text_as_it_came() -> None:
+    """All that a page shows is escaped; its script makes no HTML of texts."""
+    folder = ROOT / "responder/web"
+    for path in [*folder.glob("templates/**/*.html"), *folder.glob("static/console/*.js")]:
+        left = (
+            r"\|\s*safe\b|autoescape|innerHTML|outerHTML|insertAdjacent|document\.write|Storage\b"
+        )
+        assert re.search(left, path.read_text()) is None, path.name
+    assert not re.search(r"\bMarkup\(", "".join(p.read_text() for p in folder.rglob("*.py")))
+
+
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
 def test_a_lock_names_no_address(path: Path) -> None:
     text = path.read_text()

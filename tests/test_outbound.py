@@ -1,6 +1,7 @@
 """Every way in which a receiver can fail, over real sockets."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,11 +9,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from responder.outbound import MAX_REFUSAL, MAX_RETRY_AFTER, Refused, Undelivered, post
+from tests.receivers.mailbox import make_certificate
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
@@ -174,6 +177,45 @@ def test_no_tls_on_the_other_side() -> None:
     with raw_server(lambda connection, over: connection.sendall(b"no TLS here\r\n")) as url:
         failed = fails(url.replace("http:", "https:"))
     assert (str(failed), failed.permanent) == ("127.0.0.1: TLS failed", False)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "version", "heard"),
+    [
+        (True, ssl.TLSVersion.TLSv1_3, True),
+        (True, ssl.TLSVersion.TLSv1_2, True),
+        (True, ssl.TLSVersion.TLSv1_1, False),
+        (False, ssl.TLSVersion.TLSv1_3, False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+def test_nothing_is_said_to_a_stranger_or_by_an_old_tls(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trusted: bool,
+    version: ssl.TLSVersion,
+    heard: bool,
+) -> None:
+    certificate = make_certificate(tmp_path)
+    if trusted:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # such a server would still speak TLS 1.1
+    context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(certificate)
+    said: list[bytes] = []
+
+    def talk(connection: socket.socket, over: threading.Event) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            said.append(wrapped.recv(4096))
+            wrapped.sendall(b"HTTP/1.1 204 Heard\r\n\r\n")
+
+    with raw_server(talk) as url:
+        if heard:
+            post(url.replace("http:", "https:"), b"{}", {}, now=NOW, timeout=5.0)
+        else:
+            assert str(fails(url.replace("http:", "https:"))) == "127.0.0.1: TLS failed"
+    assert bool(said) == heard
 
 
 def says_nothing(connection: socket.socket, over: threading.Event) -> None:

@@ -32,7 +32,7 @@ def create_app(services: Services) -> Flask:
     app.extensions["responder.issuers"] = Issuers(services.settings, services.log)
     install(app)
     mark_turns(app)
-    harden(app)
+    harden(app, services.settings.public_url)
     watch_denials(app)
     name_subjects(app)
     for blueprint in (webhooks, health, pages, console()):

@@ -202,9 +202,6 @@ def _origin(url: str) -> str:
 
 def _harden(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = _POLICY
-    if response.status_code == HTTPStatus.OK:
-        response.headers["Cache-Control"] = "private, no-cache"
-        response.headers["Vary"] = "Cookie"
     return response
 
 
