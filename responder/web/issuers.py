@@ -15,6 +15,8 @@ from responder.web.published import Published
 from responder.web.tokens import ISSUER, NO_TOKEN, TokenKeys, header_of, moment, verified
 
 _REQUIRED = ["exp", "iat", "sub", "aud", "iss"]
+#: What a token may say that it is: an ID token or an access token, not one of a logout.
+_KINDS = ("jwt", "at+jwt", "application/at+jwt")
 #: What the audit, a page and a terminal show alike: no letter looks like another one.
 _NAME = re.compile(r"[!-~]([ -~]{0,198}[!-~])?")
 
@@ -28,13 +30,17 @@ class Provider:
 
     def claims(self, token: str, audience: str) -> dict[str, Any]:
         """The claims of a token for this audience that is right in all. Denied, IssuerAway."""
-        key_id = header_of(token).get("kid")
+        header = header_of(token)
+        key_id = header.get("kid")
         key = self.published.key(key_id) if isinstance(key_id, str) else None
         if key is None:
             raise Denied(Denial.UNKNOWN_KEY, "the token is signed with an unknown key")
-        return verified(
+        claims = verified(
             token, key.key, str(key.algorithm_name), audience, self.issuer.url, _REQUIRED
         )
+        if str(header.get("typ", "JWT")).lower() not in _KINDS or "events" in claims:
+            raise Denied(Denial.WRONG_CLAIMS, "the token is no token of a login")
+        return claims
 
     def caller(self, claims: Mapping[str, Any]) -> Caller:
         """Who the claims are about, with the highest role that they give. Denied: with none."""

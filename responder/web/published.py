@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from responder.domain.settings import Issuer
 from responder.outbound import Undelivered, get, on_safe_way
@@ -30,6 +31,10 @@ _TIMEOUT = 3.0
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
+
+
+#: Bits; a shorter one can be factored by whoever has the means.
+SHORTEST_RSA = 2048
 
 
 class IssuerAway(Exception):
@@ -168,4 +173,5 @@ def _key(written: Any) -> jwt.PyJWK | None:
         NotImplementedError,
     ):
         return None
-    return key if key.algorithm_name in ALGORITHMS else None
+    short = isinstance(key.key, RSAPublicKey) and key.key.key_size < SHORTEST_RSA
+    return None if short or key.algorithm_name not in ALGORITHMS else key

@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from responder.domain.denial import Denial
@@ -171,6 +172,9 @@ def by_hand(provider: Provider, header: Any, sign: Any = None, **claims: Any) ->
     return (text + b"." + coded(made)).decode()
 
 
+LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
+
+
 def test_what_was_forged_opens_nothing(provider: Provider, issuers: Issuers) -> None:
     public = KEYS[0].public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -181,7 +185,8 @@ def test_what_was_forged_opens_nothing(provider: Provider, issuers: Issuers) -> 
     jwk = jwt.algorithms.OKPAlgorithm.to_jwk(own.public_key(), as_dict=True)
     first = {"kid": "first"}
     assert why(issuers, good) == "company:ann@example.com admin"
-    assert why(issuers, by_hand(provider, {"alg": "RS256", **first})).endswith("admin")
+    for kind in ({}, {"typ": "JWT"}, {"typ": "at+jwt"}, {"typ": "application/at+JWT"}):
+        assert why(issuers, by_hand(provider, {"alg": "RS256", **first, **kind})).endswith("admin")
     table: dict[str, Denial] = {
         by_hand(provider, {"alg": "none", **first}, lambda _: b""): Denial.WRONG_SIGNATURE,
         by_hand(provider, {"alg": "none", **first}): Denial.WRONG_SIGNATURE,
@@ -223,6 +228,10 @@ def test_what_was_forged_opens_nothing(provider: Provider, issuers: Issuers) -> 
         provider.token(iss=f"{provider.url}/"): Denial.UNKNOWN_ISSUER,
         provider.token(iss="https://evil.example"): Denial.UNKNOWN_ISSUER,
         provider.token(iss=None): Denial.UNKNOWN_ISSUER,
+        by_hand(provider, {"alg": "RS256", **first, "typ": "logout+jwt"}): Denial.WRONG_CLAIMS,
+        by_hand(provider, {"alg": "RS256", **first, "typ": "dpop+jwt"}): Denial.WRONG_CLAIMS,
+        by_hand(provider, {"alg": "RS256", **first, "typ": ["JWT"]}): Denial.WRONG_CLAIMS,
+        provider.token(events={LOGOUT: {}}): Denial.WRONG_CLAIMS,
     }
     for secret in shared:
         forged = by_hand(
@@ -389,6 +398,9 @@ def test_a_key_that_is_none_takes_no_other_with_it(provider: Provider, issuers: 
 
 
 DISCOVERY = "/.well-known/openid-configuration"
+SHORT = jwt.algorithms.RSAAlgorithm.to_jwk(
+    generate_private_key(65537, 1024).public_key(), as_dict=True
+) | {"kid": "first", "alg": "RS256"}
 NONSENSE: dict[str, tuple[str, tuple[int, Mapping[str, str], bytes]]] = {
     "no JSON": ("/jwks", (200, {}, b"<html>")),
     "no keys": ("/jwks", (200, {}, b'{"keys": []}')),
@@ -396,6 +408,7 @@ NONSENSE: dict[str, tuple[str, tuple[int, Mapping[str, str], bytes]]] = {
         "/jwks",
         (200, {}, b'{"keys": [1, {}, {"kid": "first", "kty": "RSA"}]}'),
     ),
+    "a short key": ("/jwks", (200, {}, json.dumps({"keys": [SHORT]}).encode())),
     "a list": ("/jwks", (200, {}, b"[]")),
     "a shared secret": (
         "/jwks",

@@ -50,10 +50,10 @@ def register(pages: Pages) -> None:
 
     @pages.read("/login/provider", role=None)
     def go_to_provider() -> Response:
-        provider = issuers().login
-        if provider is None:
-            return back_to("login")
-        wanted, seed = own_path(request.args.get("next")), secrets.token_urlsafe(32)
+        provider, wanted = issuers().login, own_path(request.args.get("next"))
+        if provider is None or (g.session is None and _sent_by_others()):
+            return back_to("login", next=wanted)
+        seed = secrets.token_urlsafe(32)
         address = oidc.address(provider, services().settings.login, seed, _return_address())
         response = go_to(address)
         begun = [f"{seed}.{_packed(wanted)}", *_under_way()]
@@ -126,6 +126,11 @@ def _to_wait(who: str) -> float:
         digest = hashlib.sha256(who.encode(errors="replace")).hexdigest()
         row = tx.one("count_login_failure", who=digest)
     return float(row["wait"]) if row["failures"] > TRIES else 0.0
+
+
+def _sent_by_others() -> bool:
+    """A link elsewhere begins no session: a provider may let somebody in without a word."""
+    return request.headers.get("Sec-Fetch-Site", "none") in ("cross-site", "same-site")
 
 
 def _return_address() -> str:

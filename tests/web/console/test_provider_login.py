@@ -246,6 +246,19 @@ def test_no_cookie_no_login(client: FlaskClient, provider: Provider, house: Hous
     assert not inside(victim)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_link_elsewhere_begins_no_session(
+    client: FlaskClient, provider: Provider, site: str
+) -> None:
+    begun = "/console/login/provider?next=/console/rules"
+    answer = client.get(begun, headers={"Sec-Fetch-Site": site})
+    assert answer.location == "/console/login?next=/console/rules"
+    assert client.get_cookie("responder-login") is None
+    log_in(client)
+    again = client.get(begun, headers={"Sec-Fetch-Site": site})
+    assert again.location.startswith(provider.url), "who is in goes by the provider unasked"
+
+
 def test_a_provider_that_is_away_locks_out_no_token(
     client: FlaskClient, house: House, provider: Provider, tokens: Any
 ) -> None:
