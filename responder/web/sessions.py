@@ -6,10 +6,12 @@ Asked at each request, so an end or a revoked token holds from the very next one
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from flask import Response, request
 
@@ -90,6 +92,22 @@ def end(services: Services) -> None:
         if row is not None:
             person = Actor(ActorKind.PERSON, row["person"])
             tx.record("session", person, f"session {row['id']}", after="ended")
+
+
+def of(services: Services, person: str) -> Sequence[Mapping[str, Any]]:
+    """Where a person is logged in: id, role, begun_at, seen_at, ends_at, and whether it is here."""
+    secret = request.cookies.get(cookie_name(services), "")
+    with services.store.transaction() as tx:
+        return tx.all(
+            "sessions_of", person=person, secret=_digest(secret), idle=services.settings.login.idle
+        )
+
+
+def end_these(services: Services, caller: Caller, ids: Sequence[UUID]) -> None:
+    """These sessions of the caller's open nothing any more; those of others are left alone."""
+    with services.store.transaction() as tx:
+        for row in tx.all("end_sessions_of", person=caller.name, ids=tuple(ids)):
+            tx.record("session", caller.actor, f"session {row['id']}", after="ended")
 
 
 def cookie_name(services: Services, purpose: str = "responder") -> str:

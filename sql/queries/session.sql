@@ -29,3 +29,17 @@ UPDATE web_session SET seen_at = %(now)s WHERE id = %(id)s;
 -- name: end_session
 -- It opens nothing any more.
 UPDATE web_session SET ended_at = %(now)s WHERE secret = %(secret)s AND ended_at IS NULL RETURNING id, person;
+
+-- name: sessions_of
+-- Where this person is logged in, the latest in use first; `here` is the session that asks.
+SELECT s.id, s.role, s.begun_at, s.seen_at, s.ends_at, s.secret = %(secret)s AS here
+FROM web_session s
+WHERE s.person = %(person)s AND s.ended_at IS NULL
+  AND s.ends_at > %(now)s AND s.seen_at > %(now)s - %(idle)s
+  AND NOT EXISTS (SELECT FROM token t WHERE t.id = s.token_id AND t.revoked_at IS NOT NULL)
+ORDER BY s.seen_at DESC, s.id DESC LIMIT 100;
+
+-- name: end_sessions_of
+-- Those of these sessions that are this person's open nothing any more.
+UPDATE web_session SET ended_at = %(now)s
+WHERE person = %(person)s AND id = ANY(%(ids)s::uuid[]) AND ended_at IS NULL RETURNING id;

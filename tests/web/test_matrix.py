@@ -99,6 +99,8 @@ viewer    GET     /console/rules
 viewer    GET     /console/rules/<name>
 admin     POST    /console/rules/<name>/promotion
 viewer    GET     /console/senders
+viewer    GET     /console/sessions
+viewer    POST    /console/sessions/end
 """
 TABLE = {
     (method, rule): None if role == "-" else role

@@ -11,6 +11,7 @@ from responder.web.console import (
     audit,
     incident,
     login,
+    logins,
     maintenance,
     now,
     numbers,
@@ -23,6 +24,7 @@ from responder.web.console.pages import Pages
 #: Each registers its pages.
 SUBJECTS: Sequence[ModuleType] = (
     login,
+    logins,
     now,
     incident,
     audit,

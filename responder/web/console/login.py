@@ -51,7 +51,9 @@ def register(pages: Pages) -> None:
     @pages.read("/login/provider", role=None)
     def go_to_provider() -> Response:
         provider, wanted = issuers().login, own_path(request.args.get("next"))
-        if provider is None or (g.session is None and _sent_by_others()):
+        if provider is None:
+            return back_to("login")
+        if g.session is None and _sent_by_others():
             return back_to("login", next=wanted)
         seed = secrets.token_urlsafe(32)
         address = oidc.address(provider, services().settings.login, seed, _return_address())

@@ -1,5 +1,6 @@
 """Sessions of the console: who has one, when it ends, and that a cookie alone is worth nothing."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -165,6 +166,31 @@ def test_a_session_is_new_at_each_login(client: FlaskClient, tokens: Tokens, hou
         row["over"]
         for row in house.sql("SELECT ended_at IS NOT NULL AS over FROM web_session ORDER BY id")
     ] == [True, False]
+
+
+def test_one_sees_and_ends_ones_own_everywhere(
+    client: FlaskClient, tokens: Tokens, house: House
+) -> None:
+    here, lost, forgotten, other = (client.application.test_client() for _ in range(4))
+    for browser, role in ((other, "admin"), (lost, "viewer"), (forgotten, "viewer")):
+        log_in(browser, tokens, role)
+    log_in(here, tokens, "viewer")
+    page = here.get("/console/sessions").text
+    assert page.count("this one") == 1
+    ids = re.findall(r'<button[^>]* name="id" value="([^"]+)"', page)
+    assert len(ids) == 2, "neither this one nor somebody else's"
+    (foreign,) = house.sql("SELECT id::text FROM web_session WHERE person = 'admin-ann'")
+    told = {"csrf": csrf(here), "id": [ids[0], foreign["id"]]}
+    assert here.post("/console/sessions/end", data=told).location == "/console/sessions"
+    assert [opens(browser) for browser in (lost, forgotten)].count(True) == 1
+    assert opens(here) and opens(other), "of others nobody ends any"
+    assert (
+        here.post("/console/sessions/end", data={"csrf": csrf(here), "id": "x"}).status_code == 400
+    )
+    here.post("/console/sessions/end", data={"csrf": csrf(here), "id": ids})
+    assert not opens(lost) and not opens(forgotten)
+    ended = house.sql("SELECT actor FROM audit_event WHERE what = 'session' AND after = 'ended'")
+    assert [row["actor"] for row in ended] == ["viewer-ann"] * 2
 
 
 @pytest.mark.parametrize(
