@@ -1,8 +1,11 @@
 -- name: vitals
--- Our database's server: its version, its size, and how many connections are left.
+-- Our database's server: its version, its size, how many connections are left, and whether what
+-- is said on this one can be read on the way: NULL when there is none, on one host.
 SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS bytes,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
-       current_setting('max_connections')::int AS most;
+       current_setting('max_connections')::int AS most,
+       CASE WHEN inet_client_addr() IS NULL OR inet_client_addr() = inet_server_addr() THEN NULL
+            ELSE (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) END AS encrypted;
 
 -- name: partitions_ahead
 -- For how many days and months there are partitions already, and whether rows have missed theirs.

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
 from responder.cli import main
+from responder.cli.doctor.ours import way
 from responder.cli.doctor.sign import ago, quoted, some
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.secret import Secret
@@ -118,12 +119,18 @@ def test_a_house_in_order(house: House, signs: Signs) -> None:
     wrong = {"source silent", "dead man", "seals", "target shop_eu"}
     assert seen.keys() - fine - {"database"} == wrong  # whose answer may be slow here
     assert fine >= {"settings", "secrets", "runbook", "keys", "web", "clock", "server"}
+    assert seen["way"][1] == "our database is on this host"
     assert fine >= {"partitions", "ledger", "triage", "workers", "jobs", "pages", "autofix"}
     assert "maintenance" in fine
     assert seen["source silent"][:2] == ("warn", "was never heard of")
     assert seen["dead man"][0] == "warn"
     # Here both are databases of one server; in production that must not be.
     assert "the server of our own database" in seen["target shop_eu"][1]
+
+
+@pytest.mark.parametrize(("encrypted", "status"), [(None, "ok"), (True, "ok"), (False, "warn")])
+def test_who_could_listen_on_the_way(encrypted: bool | None, status: str) -> None:
+    assert way(encrypted).status == status
 
 
 def test_it_reads_like_a_list_without_colours_in_a_file(doctor: Doctor) -> None:

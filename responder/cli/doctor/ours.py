@@ -65,6 +65,7 @@ def _server(tx: Transaction) -> Iterator[Sign]:
     crowded = row["connections"] > 0.8 * row["most"]
     do = "raise max_connections, or run fewer processes"
     yield warn("server", said, do) if crowded else ok("server", said)
+    yield way(row["encrypted"])
     ahead = tx.one("partitions_ahead")
     said = f"ready for {ahead['days']} days of deliveries and {ahead['months']} months of the rest"
     if ahead["strays"]:
@@ -73,6 +74,17 @@ def _server(tx: Transaction) -> Iterator[Sign]:
         yield warn("partitions", said, "a worker makes them each hour; is one running?")
     else:
         yield ok("partitions", said)
+
+
+def way(encrypted: bool | None) -> Sign:
+    """Whether somebody between our database and us can read what is said; None: nobody is."""
+    if encrypted is None:
+        return ok("way", "our database is on this host")
+    if encrypted:
+        return ok("way", "what is said to our database is encrypted")
+    return warn(
+        "way", "all that is said to our database can be read on the way", "sslmode=verify-full"
+    )
 
 
 def _retention(tx: Transaction, kept: Retention) -> Sign:
