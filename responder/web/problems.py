@@ -102,7 +102,7 @@ def install(app: Flask) -> None:
         IssuerAway: partial(_of, 503, "unavailable"),
         StoreAway: _away,
         SecretMissing: _away,
-        HTTPException: _http,
+        HTTPException: http_problem,
     }
     for kind, handler in handlers.items():
         app.register_error_handler(kind, handler)
@@ -130,7 +130,8 @@ def _away(_: Exception) -> Response:
     return problem(503, "unavailable", "nothing was kept; send it again")
 
 
-def _http(error: HTTPException) -> Response:
+def http_problem(error: HTTPException) -> Response:
+    """The answer for an error of HTTP's own."""
     status = error.code or 500
     reason = next((name for name, code in REASONS.items() if code == status), "http")
     response = problem(status, reason, error.description or error.name)

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from responder.web.console import (
     audit,
+    failures,
     incident,
     login,
     logins,
@@ -39,6 +40,7 @@ SUBJECTS: Sequence[ModuleType] = (
 def console() -> Pages:
     """The blueprint with all its pages."""
     pages = Pages()
+    failures.install(pages)
     for subject in SUBJECTS:
         subject.register(pages)
     return pages

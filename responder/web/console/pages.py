@@ -1,10 +1,10 @@
-"""How a page of the console is declared: its role guards it; its errors are pages, too.
+"""How a page of the console is declared, and guarded by its role.
 
 A view returns what `show` renders, or, after it changed something, `back_to` a page.
 """
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from http import HTTPStatus
@@ -23,20 +23,14 @@ from flask import (
     url_for,
 )
 from marshmallow import EXCLUDE, Schema, ValidationError
-from werkzeug.exceptions import HTTPException
 
 from responder.domain.actor import may
 from responder.domain.denial import Denial
-from responder.domain.secret import SecretMissing
 from responder.pipeline import switch
 from responder.pipeline.services import Services
-from responder.store import StoreAway
 from responder.web.api.schemas import why
 from responder.web.callers import Denied
 from responder.web.console.words import FILTERS, here
-from responder.web.guard import note_denial
-from responder.web.problems import RETRY_AFTER, Problem
-from responder.web.published import IssuerAway
 from responder.web.sessions import current
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -50,6 +44,8 @@ NAV = (
     ("maintenance", "Maintenance", "m"),
     ("numbers", "Numbers", "u"),
 )
+#: The fields in which people write sentences.
+_WRITTEN = ("text", "note", "reason", "despite", "matchers", "before", "after")
 #: The page's own files and this process, nothing else.
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
@@ -65,9 +61,7 @@ class Pages(Blueprint):
         for name, said in FILTERS.items():
             self.add_app_template_filter(said, name)
         self.before_request(_refuse_foreign)
-        self.after_request(_harden)
-        for kind, handler in _ERRORS.items():
-            self.register_error_handler(kind, handler)
+        self.after_request(harden)
 
     def read(self, path: str, role: str | None = "viewer") -> Callable[[View], View]:
         """A page that is looked at; role None: by everybody."""
@@ -169,7 +163,9 @@ def _guarded(view: View, role: str | None) -> Callable[..., Any]:
             if not inside and request.method == "GET":
                 return go_to(url_for("console.login", next=request.full_path.rstrip("?")))
             if not inside:
-                raise Denied(Denial.NOT_LOGGED_IN, "You are not logged in any more.")
+                raise Denied(
+                    Denial.NOT_LOGGED_IN, "You are not logged in any more, so nothing was done."
+                )
             g.caller = session.caller
             if not may(session.caller.role, role):
                 raise Denied(Denial.ROLE, f"This needs the role {role}.")
@@ -180,19 +176,28 @@ def _guarded(view: View, role: str | None) -> Callable[..., Any]:
 
 def _refuse_foreign() -> None:
     """Who is asking; and no other site's page may make a browser do something here."""
+    changes = request.method not in ("GET", "HEAD", "OPTIONS")
+    foreign = changes and _is_foreign()
+    if changes and not foreign:
+        g.written = [text for name, text in request.form.items() if name in _WRITTEN and text]
     g.session = current(services())
-    if request.method in ("GET", "HEAD", "OPTIONS"):
+    if not changes:
         return
     who = g.session.caller.name if g.session else ""
-    origin = request.headers.get("Origin")
-    fetched = request.headers.get("Sec-Fetch-Site")
-    ours = {_origin(services().settings.public_url), _origin(request.host_url)}
-    foreign = fetched not in ("same-origin", "none") if fetched else origin not in {None, *ours}
     if foreign:
         raise Denied(Denial.FOREIGN, "This was sent from a page of another site.", who)
     csrf = request.form.get("csrf", "")
     if g.session is not None and not hmac.compare_digest(csrf.encode(), g.session.csrf.encode()):
-        raise Denied(Denial.FOREIGN, "This page is from an earlier login. Load it again.", who)
+        told = "The page was from an earlier login, so nothing was done."
+        raise Denied(Denial.FOREIGN, told, who)
+
+
+def _is_foreign() -> bool:
+    fetched = request.headers.get("Sec-Fetch-Site")
+    if fetched:
+        return fetched not in ("same-origin", "none")
+    ours = {_origin(services().settings.public_url), _origin(request.host_url)}
+    return request.headers.get("Origin") not in {None, *ours}
 
 
 def _origin(url: str) -> str:
@@ -200,33 +205,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _harden(response: Response) -> Response:
+def harden(response: Response) -> Response:
+    """What each page carries."""
     response.headers["Content-Security-Policy"] = _POLICY
     return response
-
-
-def _failed(status: int, detail: str) -> Response:
-    response = show("failed", status, title=HTTPStatus(status).phrase, detail=detail)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
-
-
-def _denied(denied: Denied) -> Response:
-    note_denial(denied)
-    return _failed(denied.status, denied.detail)
-
-
-def _away(_: Exception) -> Response:
-    return _failed(503, "Our database does not answer. Nothing was changed; try again.")
-
-
-_ERRORS: Mapping[type[Exception], Callable[[Any], Response]] = {
-    Denied: _denied,
-    IssuerAway: lambda error: _failed(503, f"{error}; try again."),
-    Problem: lambda error: _failed(error.status, error.detail),
-    ValidationError: lambda error: _failed(400, "Something in the form is missing or wrong."),
-    HTTPException: lambda error: _failed(error.code or 500, error.description or error.name),
-    StoreAway: _away,
-    SecretMissing: _away,
-}

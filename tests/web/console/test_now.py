@@ -41,7 +41,7 @@ def test_the_most_severe_stand_first_and_the_rest_on_the_next_page(
     assert titles(viewer.get("/?q=nobody3")) == ["Nobody3 in the shop"]
     assert titles(viewer.get("/?status=resolved")) == []
     assert sorted(titles(viewer.get("/?status=all"))) == sorted(shown)
-    assert "Something in the form" in viewer.get("/?status=strange", 400)
+    assert "wrong: status." in viewer.get("/?status=strange", 400)
 
 
 def test_who_stops_fixes_says_why_and_only_an_admin_starts_them(
