@@ -141,7 +141,7 @@ def test_by_keyboard_alone(console: Console) -> None:
         press(page, "e")
         expect(page.get_by_role("button", name="Resolve")).to_be_focused()
         press(page, "Enter")
-        expect(page.get_by_text("resolved by person")).to_be_visible()
+        expect(page.get_by_text("resolved by ann")).to_be_visible()
         press(page, "g", "n")
         page.wait_for_url("**/console/")
     assert fixes(console, incident) == [
@@ -218,6 +218,12 @@ def test_a_page_shows_news_by_itself_and_not_under_ones_hands(console: Console) 
         expect(page.locator("#answer-lines")).to_have_attribute("open", "")
         expect(page.get_by_role("link", name="Dashboard")).to_be_focused()
         expect(page.locator("#said")).to_have_text("This page was brought up to date.")
+        page.evaluate("kept = fetch, fetch = () => Promise.reject(Error('away')), 0")
+        page.clock.run_for(3_000)
+        expect(page.locator("#late")).to_contain_text("Not up to date since ")
+        page.evaluate("fetch = kept, 0")
+        page.clock.run_for(3_000)
+        expect(page.locator("#late")).to_be_hidden()
 
 
 @contextmanager

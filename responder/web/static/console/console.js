@@ -126,19 +126,26 @@ const plain = (element) => {
   copy.querySelectorAll("time[data-when]").forEach((each) => each.remove());
   return copy.textContent;
 };
+// A page that is old says so, since when, until it is new again.
+const late = (yes) => {
+  const told = document.getElementById("late");
+  if (!yes) told.textContent = "";
+  else if (!told.textContent) told.textContent = `Not up to date since ${new Date().toISOString().slice(11, 19)} UTC: the responder does not answer. It is asked again.`;
+};
 let etag = "";
 const look = async () => {
   if (!document.hidden && !typing()) {
     try {
       const answer = await fetch(location.href, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store" });
       ahead = Date.parse(answer.headers.get("Date")) - Date.now() || 0;
-      if (answer.redirected) location.reload();
-      else if (answer.ok) {
+      if (answer.redirected) { location.reload(); return; }
+      late(!answer.ok && answer.status !== 304);
+      if (answer.ok) {
         etag = answer.headers.get("ETag") ?? "";
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (!typing()) showNew(page);
       }
-    } catch { /* away for a moment: the page stays as it is */ }
+    } catch { late(true); }
   }
   if (main.dataset.live) setTimeout(look, Number(main.dataset.live) * 1000);
 };
