@@ -8,6 +8,7 @@ from uuid import UUID
 from flask import Response, g, request
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from responder.domain.actor import ActorKind
 from responder.domain.review import Verdict
 from responder.pipeline import breaker, people
 from responder.pipeline.by_hand import Asked, Begun, NotBegun, ask
@@ -18,11 +19,12 @@ from responder.web.api.incidents import NoteRequest, ReviewRequest
 from responder.web.console.doing import doing
 from responder.web.console.offers import offers, undoable
 from responder.web.console.pages import Pages, back_to, reason, services, show
-from responder.web.console.sentences import told
+from responder.web.console.sentences import told, who
 from responder.web.problems import REASONS, Problem
 
 #: So many of an incident's newest events stand on its page.
 _MOST_EVENTS = 200
+_THOSE_WHO_END = (ActorKind.PERSON, ActorKind.SENDER)
 #: What begins the name of a field in which an option asks for something.
 _ASKS = "ask."
 
@@ -128,11 +130,25 @@ def page(incident_id: UUID, refusal: NotBegun | None = None) -> Response:
         in_hand=row["walking"],
         offers=offers(found, fixes, g.caller.role),
         undoable=undoable(fixes, g.caller.role, now - services().settings.vault.undo_for),
-        story=[told(event, texts) for event in reversed(events[-_MOST_EVENTS:])],
+        ender=_ender(events),
+        story=[told(_with_fix(event, fixes), texts) for event in reversed(events[-_MOST_EVENTS:])],
         left_out=max(0, len(events) - _MOST_EVENTS),
         key=_page_key(events),
         refusal=refusal,
     )
+
+
+def _ender(events: Sequence[Mapping[str, Any]]) -> str:
+    """The person or sender that resolved it last, if one did."""
+    ends = [each for each in events if each["what"] == "status" and each["after"] == "resolved"]
+    return who(ends[-1]) if ends and ends[-1]["actor_kind"] in _THOSE_WHO_END else ""
+
+
+def _with_fix(event: Mapping[str, Any], fixes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Only the first event of a fix says what it is."""
+    fix = next((each for each in fixes if str(each["id"]) == event["details"].get("fix")), None)
+    about = fix and {name: fix[name] for name in ("option", "dry_run", "undoes")}
+    return {**event, "details": {**(about or {}), **event["details"]}}
 
 
 def _done(found: bool, incident_id: UUID, anchor: str | None = None) -> Response:

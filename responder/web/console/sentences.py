@@ -88,11 +88,13 @@ def _decision(event: Row, details: Row) -> tuple[str, str]:
 
 
 def _fix(event: Row, details: Row) -> tuple[str, str]:
-    status, dry = event["after"], details.get("dry_run")
+    tried = details.get("reason") == "dry run"
+    status, dry = event["after"], details.get("dry_run") or tried
     tones = {"committed": "good", "undone": "warn", "unknown": "bad", "rolled_back": "warn"}
     kind = "Dry run" if dry else "Undo" if details.get("undoes") else "Fix"
     option = f" {details['option']}" if details.get("option") else ""
-    return f"{kind}{option}: {_plain(status)}.", tones.get(status, "busy")
+    said = "nothing kept" if tried else _plain(status)
+    return f"{kind}{option}: {said}.", "" if tried else tones.get(status, "busy")
 
 
 def _verification(event: Row, details: Row) -> tuple[str, str]:
@@ -165,6 +167,11 @@ def _session(event: Row, details: Row) -> tuple[str, str]:
     return ("Logged in." if event["after"] == "begun" else "Logged out."), ""
 
 
+def _denied(event: Row, details: Row) -> tuple[str, str]:
+    asked_for = details.get("asked_for") or event["subject"]
+    return f"Was denied {asked_for}: {details.get('why')}.", "warn"
+
+
 def _simple(text: str, tone: str = "") -> Callable[[Row, Row], tuple[str, str]]:
     return lambda event, details: (text, tone)
 
@@ -215,6 +222,7 @@ _TELLERS: Mapping[str, Callable[[Row, Row], tuple[str, str]]] = {
     "breaker": _simple("Reset the breaker: it may be fixed again.", "good"),
     "autofix": _autofix,
     "session": _session,
+    "denied": _denied,
     "maintenance": _maintenance,
     "review": _review,
     "receiver": _change("Receiver"),

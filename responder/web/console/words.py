@@ -1,6 +1,7 @@
 """How values are said on a page: times, rows, links. Everything here gives plain text or data."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -15,6 +16,8 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _NAMES = ("id",)
 #: Characters; an id and a time are shorter.
 _SHORT = 40
+#: As databases write one.
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: So long a time is said in two units, and in days alone from then on.
 _TWO_UNITS = 7 * 86400
 
@@ -87,9 +90,11 @@ def compact(value: Any) -> str:
 
 
 def shape(value: Any) -> str:
-    """How a cell holds a value: a number, short text that is not broken, or long text that is."""
+    """How a cell holds a value: a number, an id, short text that is not broken, or long text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return "number"
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return "id"
     return "short" if len(value if isinstance(value, str) else compact(value)) <= _SHORT else "long"
 
 

@@ -36,11 +36,11 @@ def test_an_admin_promotes_the_version_whose_report_was_shown(person: Enter, hou
     rule = house.services.catalogue.rules["shopify_queue_stuck"]
     path = f"/rules/{rule.name}/promotion"
     asked = {"autonomy": "observe", "checksum": rule.checksum}
-    assert "Let it" not in person("operator").get(f"/rules/{rule.name}")
+    assert "Set what it may do" not in person("operator").get(f"/rules/{rule.name}")
     assert person("operator").post(path, **asked).status_code == 403
     before = len(house.trail())
     admin = person("admin")
-    assert "Let it" in admin.get(f"/rules/{rule.name}")
+    assert "Set what it may do" in admin.get(f"/rules/{rule.name}")
     assert admin.post(path, **{**asked, "checksum": "0"}).status_code == 409
     assert admin.post(path, **{**asked, "autonomy": "rule"}).status_code == 400
     done = admin.post(path, **asked)
