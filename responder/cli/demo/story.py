@@ -148,7 +148,7 @@ class Story:
         event = until("the pager has the page", look, PAGE_SECONDS + 2)
         seconds = (moment(event["at"]) - told.posted.at).total_seconds()
         document = self.api.incident(told.incident)
-        slowest = max(answer["ms"] for answer in document["diagnosis"])
+        slowest = max((answer["ms"] for answer in document["diagnosis"]), default=0.0)
         self.pages.append((document["incident"]["rule"], seconds * 1000, slowest))
         self.screen.line("pager", event["payload"]["summary"])
         self.screen.line("", f"{event['event_action']} {event['dedup_key']}")
