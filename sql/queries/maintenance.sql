@@ -102,7 +102,7 @@ WHERE w.starts_at <= %(now)s AND %(now)s < w.ends_at AND w.ready_at IS NOT NULL;
 
 -- name: standing_windows
 -- Windows that are not over, with how many items of the list that they wait for are open.
-SELECT w.id, w.name, w.reason, w.state, w.ends_at,
+SELECT w.id, w.name, w.reason, w.state, w.starts_at, w.ends_at,
        (SELECT count(*) FROM maintenance_item i WHERE i.window_id = w.id AND i.ticked_at IS NULL
         AND i.phase = CASE w.state WHEN 'finishing' THEN 'after' ELSE 'before' END) AS open
 FROM maintenance_window w

@@ -54,7 +54,7 @@ def test_what_is_wrong_with_a_window_is_said_beside_what_was_typed(
         ({"matchers": "env"}, 400, "env"),
         ({"duration": "soon"}, 400, "write it like 90m or 2h"),
         ({"duration": "31d"}, 409, "longer than 30 days"),
-        ({"starts_at": "yesterday"}, 400, "starts at"),
+        ({"starts_at": "yesterday"}, 400, '#starts_at">Begins</a>: not a valid'),
         ({"diagnose": "on", "fix": "on"}, 409, "does nothing"),
     ):
         response = operator.post("/maintenance", **{**ASKED, "before": "", **change})
