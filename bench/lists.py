@@ -119,6 +119,10 @@ def pages(ids: dict[str, list[str]]) -> dict[str, list[str]]:
             f"/console/?{each}" for each in ("status=resolved", "status=all", "q=certificate")
         ],
         "console: incident": [f"/console/incidents/{each}" for each in ids["incident"]],
+        "console: audit": [
+            f"/console/audit{each}"
+            for each in ("", "?actor=person%207", "?what=note", "?rule=slow_queries")
+        ],
         "console: rules": ["/console/rules"],
         "console: rule": [f"/console/rules/{each}" for each in rules[:2]],
         "console: senders": ["/console/senders"],
