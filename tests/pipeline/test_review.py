@@ -143,7 +143,7 @@ def test_a_verdict_is_kept_and_may_be_changed(start: Start) -> None:
     first, second = events(house)
     assert (first["before"], first["after"], second["before"]) == (None, "wrong", "wrong")
     assert first["details"]["sha256"] == sha256(b"it was the other queue").hexdigest()
-    assert "queue" not in str(events(house)), "what somebody wrote is not in the trail"
+    assert "the other queue" not in str(events(house)), "what somebody wrote is not in the trail"
     assert not judge(house.services, UUID(int=0), ANN, Verdict.USEFUL)
 
 

@@ -50,7 +50,9 @@ def rule(
 ) -> LoadedRule:
     made = type(name, (Rule,), {"answers": answers, "target": "shop", **parts})
     matchers = tuple(sorted(map(parse_matcher, answers)))
-    return LoadedRule(name, Severity(severity), made(), matchers, {}, name, checksum="0" * 64)
+    return LoadedRule(
+        name, Severity(severity), made(), matchers, {}, name, checksum="0" * 64, module=b"", sql=b""
+    )
 
 
 def targets(**matches: Sequence[str]) -> dict[str, Target]:

@@ -99,7 +99,7 @@ class Report:
                     "kind": each.kind,
                     "subject": each.subject,
                     "says": each.says,
-                    **{name: value and str(value) for name, value in each.about.items()},
+                    "about": {name: str(value) for name, value in each.about.items() if value},
                 }
                 for each in self.troubles
             ],

@@ -11,7 +11,16 @@ from responder.pipeline.audit.verify import verify_incident, verify_newest
 from responder.web.api import lists
 from responder.web.api.endpoints import Endpoints, services
 from responder.web.api.incident_document import AuditEvent
-from responder.web.api.schemas import STORABLE, Answer, integer, listed, many, string, strings
+from responder.web.api.schemas import (
+    STORABLE,
+    Answer,
+    integer,
+    listed,
+    many,
+    string,
+    strings,
+    strings_by_name,
+)
 
 endpoints = Endpoints("audit", "What was done by whom, and the proof that nobody changed it.")
 
@@ -53,6 +62,7 @@ class Trouble(Answer):
     kind = string(of=Kind)
     subject = string(told="The event, row or seal.")
     says = string()
+    about = strings_by_name()
 
 
 class Waiting(Answer):
@@ -60,6 +70,20 @@ class Waiting(Answer):
 
     events = integer()
     seconds = fields.Float(required=True)
+
+
+class Unproven(Answer):
+    """What is older than the first seal."""
+
+    events = integer()
+    rows = integer()
+
+
+class DroppedPartition(Answer):
+    """What retention dropped, by its own record."""
+
+    partition = string()
+    events = integer()
 
 
 class Proof(Answer):
@@ -72,13 +96,21 @@ class Proof(Answer):
     events = integer()
     rows = integer()
     unsealed = fields.Nested(Waiting, required=True)
+    unproven = fields.Nested(Unproven, required=True)
+    dropped = many(DroppedPartition)
+    copies = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(allow_none=True),
+        required=True,
+        metadata={"description": "The last seal that each copy has; only the command reads them."},
+    )
     notes = strings()
     trouble_count = integer()
     troubles = many(Trouble)
 
 
 @endpoints.get("/audit", role="viewer", query=Filters, answers={200: listed(FoundEvent)})
-def events(asked: dict[str, Any]) -> Response:
+def audit(asked: dict[str, Any]) -> Response:
     """The newest events that meet the filters."""
     names = ("actor", "what", "subject", "incident", "rule", "target", "since", "until")
     search = Search(**{name: asked.get(name) for name in names})
@@ -92,7 +124,7 @@ def events(asked: dict[str, Any]) -> Response:
 
 
 @endpoints.get("/audit/verify", role="viewer", query=Asked, answers={200: Proof})
-def verify(asked: dict[str, Any]) -> Response:
+def verify_audit(asked: dict[str, Any]) -> Response:
     """Verify in place the newest seals, or one incident's events and rows.
 
     All of it, and the copies outside: `responder audit verify`.
