@@ -6,12 +6,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import Jsonb, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -161,6 +162,16 @@ def _read_exactly(connection: psycopg.Connection[DictRow]) -> None:
     set_json_loads(exact, connection)
 
 
+class _AnyTime(TimestamptzLoader):
+    """A time that Python has none for is the last one there is: nobody of ours has written it."""
+
+    def load(self, data: Any) -> datetime:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return datetime.max.replace(tzinfo=UTC)
+
+
 class Store:
     """The pool; open it after the fork. `offset` moves the clock in tests."""
 
@@ -202,6 +213,7 @@ class Store:
                 self.url, options=_READS_LONG, row_factory=dict_row, connect_timeout=3
             ) as connection:
                 _read_exactly(connection)
+                connection.adapters.register_loader("timestamptz", _AnyTime)
                 row = connection.execute(QUERIES["now"].sql).fetchone()
                 assert row is not None
                 yield Transaction(connection, row["now"] + self.offset, self._code_version)

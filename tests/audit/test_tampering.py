@@ -269,6 +269,18 @@ CRIMES = [
         "with its incident",
     ),
     Crime(
+        "a seal is from a time that is none",
+        ("UPDATE seal SET at = 'infinity' WHERE number = 2",),
+        Kind.ALTERED,
+        "seal 2",
+    ),
+    Crime(
+        "a seal names an event of a time that is none",
+        ("UPDATE seal SET filed[1] = '-infinity' WHERE number = 2",),
+        Kind.MISSING,
+        "event ",
+    ),
+    Crime(
         "a seal is edited",
         ("UPDATE seal SET at = at - interval '1 hour' WHERE number = 2",),
         Kind.ALTERED,
