@@ -1,6 +1,5 @@
 """Sessions of the tests' own, kept: to begin one costs more than most of what it is asked."""
 
-import select
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -38,15 +37,19 @@ class Sessions:
     def _take(self, url: str) -> psycopg.Connection[Any]:
         while self._idle[url]:
             connection = self._idle[url].pop()
-            if not _has_ended(connection):
+            if _answers(connection):
                 return connection
             connection.close()
         return psycopg.connect(url, autocommit=True, prepare_threshold=None, **self._options)
 
 
-def _has_ended(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server has said something unasked: that the session, or the server, is over."""
-    return bool(select.select([connection], [], [], 0)[0])
+def _answers(connection: psycopg.Connection[Any]) -> bool:
+    """Asked, since one that a test has ended a moment ago may not have said so yet."""
+    try:
+        connection.execute("SELECT")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 #: The sessions of `administer`, closed with the server that they are for.
