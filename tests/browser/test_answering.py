@@ -100,6 +100,8 @@ def test_by_mouse(console: Console) -> None:
 
 
 def press(page: Page, *keys: str) -> None:
+    """On a page that is all there: what it does with keys is the last to come."""
+    page.wait_for_load_state()
     for key in keys:
         page.keyboard.press(key)
 
@@ -108,7 +110,8 @@ def test_by_keyboard_alone(console: Console) -> None:
     incident = incident_of(console, "user_cannot_log_in")
     with console.page() as page:
         page.goto("/console/login")
-        page.keyboard.insert_text(console.tokens["operator"])  # the field has the focus
+        expect(page.get_by_label("Your token")).to_be_focused()
+        page.keyboard.insert_text(console.tokens["operator"])
         press(page, "Enter")
         page.wait_for_url("**/console/")
         press(page, "?")
@@ -122,7 +125,6 @@ def test_by_keyboard_alone(console: Console) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text(incident.title)
         press(page, "a")
         expect(page.get_by_text("ann has it")).to_be_visible()
-        page.wait_for_load_state()
         press(page, "o")
         expect(page.get_by_role("button", name="Dry run").first).to_be_focused()
         press(page, "Enter")
