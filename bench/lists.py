@@ -66,7 +66,7 @@ def some_ids(url: str) -> dict[str, list[str]]:
         return {
             table: [
                 row[0] for row in connection.execute(IDS.format(table, column, span)).fetchall()
-            ]  # type: ignore[arg-type]
+            ]
             for table, column, span in (
                 ("incident", "opened_at", "400 days"),
                 ("delivery", "received_at", "30 days"),

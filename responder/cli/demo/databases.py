@@ -1,6 +1,7 @@
 """What the demo does in databases by itself: it makes them, and plays the shop's own software."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -34,12 +35,12 @@ def make_database(server: LocalPostgres, name: str) -> str:
     return server.url(name)
 
 
-def make_shop(url: str, passwords: dict[str, str]) -> None:
+def make_shop(url: str, passwords: dict[str, str], runbook: Path | None = None) -> None:
     """The shop's tables and rows in an empty database, and the roles as `responder roles` says.
 
-    passwords: by role, set for the whole server.
+    passwords: by role, set for the whole server. runbook: what the roles are for; else the shipped.
     """
-    rules = load(shipped("rules").parent)
+    rules = load(runbook or shipped("rules").parent)
     needs = [(name, needs_of(role, rules)) for name, role in ROLES.items()]
     with psycopg.connect(url) as connection:
         for name in ("shop.sql", "shop_rows.sql"):
