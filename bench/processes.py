@@ -1,15 +1,61 @@
 """What processes use, as Linux tells it."""
 
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import requests
+
+from responder.embedded import tied
+
 #: Processes by what they are: "web 1", "worker 1", "PostgreSQL".
 Roles = Mapping[str, set[int]]
 
+_START, _STOP = 60.0, 10.0
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def running(
+    command: list[str], environment: Mapping[str, str], log: Path, url: str
+) -> Iterator[int]:
+    """A server of others, answering at the URL; its process, which is ended with all it started."""
+    with log.open("ab") as said:
+        process = subprocess.Popen(
+            tied(*command),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    try:
+        _wait(process, url, log)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    deadline = time.monotonic() + _START
+    while True:
+        try:
+            if requests.get(url, timeout=5).status_code < 500:
+                return
+        except requests.RequestException:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{url} did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.1)
 
 
 def children(root: int) -> set[int]:
