@@ -10,12 +10,14 @@ LOCK := requirements/dev.lock
 # One mark per content of the lock, place and Python: set-up is done again when one of them changes.
 READY := $(VENV)/ready-$(shell (echo "$(CURDIR) $(PYTHON)"; cat $(LOCK)) | cksum | cut -d ' ' -f 1)
 
-.PHONY: help demo test torture check
+.PHONY: help demo test torture check bench bench-full
 
 help:
 	@echo "make demo    shows an alert come in, a fault repaired and a pager told; ARGS=--once ends after the story"
 	@echo "make test    runs the tests on all cores; ARGS='tests/rules -k queue' picks some of them"
 	@echo "make torture kills workers and servers in the middle of fixes, 200 times each; takes a quarter of an hour"
+	@echo "make bench   measures ours against the floor in five minutes, and writes docs/benchmarks.md; ARGS='storm pages' prints some"
+	@echo "make bench-full  measures the tables at size and the peers, too; takes half an hour and 12 GB of disk"
 	@echo "make check   looks at format, lint, types, layers and dependencies, one line for each"
 
 demo: $(READY)
@@ -26,6 +28,12 @@ test: $(READY)
 
 torture: $(READY)
 	@TORTURE=200 $(BIN)/python -m pytest -n auto tests/faults $(ARGS)
+
+bench: $(READY)
+	@$(BIN)/python -m bench --report --json build/bench.json $(ARGS)
+
+bench-full: $(READY)
+	@$(BIN)/python -m bench --full --report --json build/bench.json $(ARGS)
 
 check: $(READY)
 	@failed=0; \
@@ -38,7 +46,7 @@ check: $(READY)
 	step lint $(BIN)/ruff check .; \
 	step types $(BIN)/mypy; \
 	step layers $(BIN)/lint-imports --no-logo; \
-	step dependencies $(BIN)/deptry --no-ansi responder; \
+	step dependencies $(BIN)/deptry --no-ansi responder bench; \
 	exit $$failed
 
 $(READY):

@@ -1,44 +1,55 @@
-"""Runs subjects and prints their lines: `python -m bench [subject ...]`; see `--help`."""
+"""Runs subjects and prints their lines: `python -m bench [subject ...]`; see `--help`.
+
+Exit status 1: something is not as it must be.
+"""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 from bench.lines import Chosen, Line
+from bench.machine import machine, versions
+from bench.report import Run, write
 
-#: In the order of the report; the others take longer than five minutes together.
+#: In the order of the report. Without `--full` only what takes about five minutes together.
 RATIOS = ("accept", "storm", "pages", "questions", "rules")
-FULL = (*RATIOS, "memory", "lists")
+FULL = ("accept", "peers", "storm", "pages", "questions", "rules", "memory", "lists")
+#: What is run by name only.
+OTHERS = ("guard",)
 
 
-def run(subjects: list[str], chosen: Chosen) -> Iterator[Line]:
-    """The lines of each, as they come; progress goes to stderr."""
-    for subject in subjects:
-        began = time.monotonic()
-        print(f"--- {subject}", file=sys.stderr, flush=True)
-        yield from import_module(f"bench.{subject}").measure(chosen)
-        print(f"--- {subject}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+def measured(subject: str, chosen: Chosen) -> Iterator[Line]:
+    """Its lines, as they come; progress goes to stderr."""
+    began = time.monotonic()
+    print(f"--- {subject}", file=sys.stderr, flush=True)
+    for line in import_module(f"bench.{subject}").measure(chosen):
+        print(line, flush=True)
+        yield line
+    print(f"--- {subject}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"of {', '.join(FULL)}")
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
+    known = ", ".join((*FULL, *OTHERS))
+    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"some of: {known}")
     parser.add_argument("--full", action="store_true", help="with tables at size and the peers")
     parser.add_argument("--seconds", type=float, default=Chosen.seconds, help="of each round")
-    parser.add_argument("--json", type=Path, help="a file that the lines are written to")
+    parser.add_argument("--json", type=Path, help="a file that the run is written to")
+    parser.add_argument("--report", action="store_true", help="write docs/benchmarks.md, too")
     told = parser.parse_args()
     chosen = Chosen(told.seconds, told.full)
-    lines = []
-    for line in run(told.subjects or list(FULL if told.full else RATIOS), chosen):
-        print(line, flush=True)
-        lines.append(line)
+    subjects = told.subjects or (FULL if told.full else RATIOS)
+    lines = {subject: list(measured(subject, chosen)) for subject in subjects}
+    run = Run(datetime.now(UTC).date().isoformat(), machine(), versions(), lines)
     if told.json:
-        told.json.write_text(json.dumps([line.as_json() for line in lines], indent=1))
-    sys.exit(not all(line.holds for line in lines))
+        run.save(told.json)
+    if told.report and not told.subjects:
+        write(run)
+    sys.exit(not all(line.holds for line in run.lines))
 
 
 if __name__ == "__main__":

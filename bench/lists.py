@@ -1,52 +1,39 @@
 """What each list, search and page costs with a million alerts and ten million audit events.
 
-    python bench/lists.py [--folder FOLDER] [--incidents 100000] [--times 40]
-
-Fills a PostgreSQL of its own (`at_size.sql`, some minutes; kept in FOLDER for the next run), starts
-`responder serve` over it, asks for each page over HTTP with filters, cursors and ids that change,
-and prints a line for each: how long a caller waited, and the processor time of it in all processes,
-which depends less on what else the machine does. Exit status 1: one takes over 100 ms at p95.
+Fills a PostgreSQL of its own (`at_size.sql`, some minutes; kept in build/at_size for the next run),
+starts `responder serve` over it, and asks for each page over HTTP with filters, cursors and ids
+that change: how long a caller waited, and the processor time of it in all processes, which depends
+less on what else the machine does.
 """
 
-import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
 import psycopg
 import requests
 
-from responder.cli.demo.children import Child
-from responder.cli.demo.world import _answers, _free_port
-from responder.domain.ids import new_id
-from responder.domain.secret import Secret
+from bench.lines import Chosen, Line
+from bench.processes import cpu
+from bench.site import POSTGRES, Site, open_site
 from responder.embedded import LocalPostgres
 from responder.store.migrations import migrate
-from responder.store.vault import new_key
-from responder.web.tokens import TokenKeys, new_keys
 
+#: Milliseconds, for 95 of 100 requests.
 ENOUGH = 100.0
+TIMES = 40
+INCIDENTS = 100_000
 ROWS = Path(__file__).parent / "at_size.sql"
-SETTINGS = """
-token_keys = "file:{folder}/keys.json"
-[vault]
-keys = "file:{folder}/vault_key"
-[sources.alertmanager]
-type = "alertmanager"
-bearer = "env:BENCH_BEARER"
-"""
+#: The server's folder; 12 GB when it is filled.
+FOLDER = Path(__file__).parent.parent / "build" / "at_size"
 IDS = "SELECT id::text FROM {} WHERE {} > now() - interval '{}' ORDER BY random() LIMIT 50"
 
 
-def fill(url: str, incidents: int) -> None:
-    """Once; a database that has incidents is left as it is."""
+def fill(url: str, incidents: int = INCIDENTS) -> None:
+    """Once, with ten alerts and a hundred audit events for each; one that is filled is left."""
     migrate(url)
     with psycopg.connect(url, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM responder.incident LIMIT 1").fetchone():
@@ -148,77 +135,40 @@ def asked(base: str, paths: list[str], session: requests.Session, times: int) ->
             path = f"{path.partition('&cursor')[0]}{'&' if '?' in path else '?'}cursor={more}"
 
 
-def processor_ms(roots: tuple[int, ...]) -> float:
-    """What these processes and all that they started have used so far; of Linux."""
-    tick = 1000 / os.sysconf("SC_CLK_TCK")
-    parents, used = {}, {}
-    for place in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            told = place.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended meanwhile
-            continue
-        pid = int(place.parent.name)
-        parents[pid], used[pid] = int(told[1]), sum(map(int, told[11:15])) * tick
-    ours = set(roots)
-    while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
-        ours |= more
-    return sum(used.get(pid, 0.0) for pid in ours)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, help="where the filled database is kept")
-    parser.add_argument("--incidents", type=int, default=100_000)
-    parser.add_argument("--times", type=int, default=40)
-    chosen = parser.parse_args()
-    with ExitStack() as stack:
-        own = stack.enter_context(tempfile.TemporaryDirectory(prefix="responder-bench-"))
-        settings = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
-        server = LocalPostgres(chosen.folder, settings=settings, durable=False, port=0)
-        stack.enter_context(server)
-        fill(server.url(), chosen.incidents)
+def measure(_: Chosen) -> Iterator[Line]:
+    settings = {**POSTGRES, "shared_buffers": "1GB"}
+    with LocalPostgres(FOLDER, settings=settings, durable=False) as server:
+        fill(server.url())
         ids = some_ids(server.url())
-        base, session, web = start(stack, Path(own), server.url())
-        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-        slow = False
-        for name, paths in pages(ids).items():
-            list(asked(base, paths[:3], session, 3))
-            before = processor_ms((server.pid, web))
-            taken = sorted(asked(base, paths, session, chosen.times))
-            cost = (processor_ms((server.pid, web)) - before) / len(taken)
-            p95 = taken[int(len(taken) * 0.95)]
-            slow = slow or p95 > ENOUGH
-            mark = "  TOO SLOW" if p95 > ENOUGH else ""
-            middle = statistics.median(taken)
-            waited = f"p50 {middle:6.1f} ms  p95 {p95:6.1f} ms"
-            print(f"{name:<36} {waited}  processor {cost:5.1f} ms  of {len(taken)}{mark}")
-        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    sys.exit(slow)
+        with open_site(workers=0, server=server, database="postgres") as site:
+            session = _logged_in(site)
+            slowest = 0.0
+            for name, paths in pages(ids).items():
+                line = _measured(site, session, name, paths)
+                slowest = max(slowest, line.value)
+                yield line
+            yield Line("the slowest list at size, p95", slowest, "ms", ENOUGH, at_least=False)
 
 
-def start(stack: ExitStack, folder: Path, url: str) -> tuple[str, requests.Session, int]:
-    """`responder serve`, somebody who may look at all of it, and its process."""
-    keys = folder / "keys.json"
-    keys.write_text(new_keys(new_id()))
-    (folder / "vault_key").write_text(new_key())
-    (folder / "responder.toml").write_text(SETTINGS.format(folder=folder))
-    bind = f"127.0.0.1:{_free_port()}"
-    told = {
-        "RESPONDER_CONFIG": str(folder / "responder.toml"),
-        "DATABASE_URL": url,
-        "BENCH_BEARER": "bench",
-    }
-    child = Child(["serve", "--bind", bind], told, folder / "serve.log")
-    stack.callback(child.stop)
-    child.start()
-    child.wait_until(lambda: _answers(f"http://{bind}/healthz"))
-    issue: Callable[..., str] = TokenKeys(Secret((f"file:{keys}",))).issue
-    token = issue("bench", "admin", datetime.now(UTC), timedelta(hours=1), new_id())
-    base, session = f"http://{bind}", requests.Session()
-    session.headers["Authorization"] = f"Bearer {token}"
-    session.post(f"{base}/console/login", {"token": token}, headers={"Origin": base}, timeout=60)
-    return base, session, child.pid
+def _measured(site: Site, session: requests.Session, name: str, paths: list[str]) -> Line:
+    list(asked(site.url, paths[:3], session, 3))
+    before = _used(site)
+    taken = sorted(asked(site.url, paths, session, TIMES))
+    cost = (_used(site) - before) * 1000 / len(taken)
+    middle = statistics.median(taken)
+    detail = f"p50 {middle:.1f} ms, processor {cost:.1f} ms each, of {len(taken)}"
+    return Line(name, taken[int(len(taken) * 0.95)], "ms", at_least=False, detail=detail)
 
 
-if __name__ == "__main__":
-    main()
+def _used(site: Site) -> float:
+    own = {name: pids for name, pids in site.roles().items() if name != "generator"}
+    return sum(map(cpu, own.values()))
+
+
+def _logged_in(site: Site) -> requests.Session:
+    """Somebody who may look at all of it, by the API and in the console."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {site.token}"
+    origin = {"Origin": site.url}
+    session.post(f"{site.url}/console/login", {"token": site.token}, headers=origin, timeout=60)
+    return session
