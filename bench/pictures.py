@@ -5,23 +5,24 @@ from html import escape
 
 from bench.lines import number
 
-WIDTH, LEFT, RIGHT = 760, 150, 110
+WIDTH, LEFT, RIGHT = 760, 160, 130
 _ROW, _BAR = 26, 16
 _STYLE = """
 .ground { fill: #ffffff } .rule { stroke: #d0d7de } .text { fill: #1f2328 } .faint { fill: #59636e }
 .ours { fill: #0969da; stroke: #0969da } .peer { fill: #8c959f; stroke: #8c959f }
 .floor { fill: #b6bec7; stroke: #b6bec7 } .c0 { stroke: #0969da; fill: #0969da }
 .c1 { stroke: #bc4c00; fill: #bc4c00 } .c2 { stroke: #1a7f37; fill: #1a7f37 }
-.c3 { stroke: #8250df; fill: #8250df } .curve { fill: none; stroke-width: 2 }
+.c3 { stroke: #8250df; fill: #8250df }
 text { font: 13px system-ui, sans-serif; stroke: none } .title { font-weight: 600; font-size: 15px }
 .end { text-anchor: end } .middle { text-anchor: middle }
 @media (prefers-color-scheme: dark) {
 .ground { fill: #0d1117 } .rule { stroke: #3d444d } .text { fill: #f0f6fc } .faint { fill: #9198a1 }
-.ours { fill: #4493f8; stroke: #4493f8 } .peer { fill: #6e7681; stroke: #6e7681 }
-.floor { fill: #484f58; stroke: #484f58 } .c0 { stroke: #4493f8; fill: #4493f8 }
+.ours { fill: #4493f8; stroke: #4493f8 } .peer { fill: #8b949e; stroke: #8b949e }
+.floor { fill: #59616b; stroke: #59616b } .c0 { stroke: #4493f8; fill: #4493f8 }
 .c1 { stroke: #f0883e; fill: #f0883e } .c2 { stroke: #3fb950; fill: #3fb950 }
 .c3 { stroke: #ab7df8; fill: #ab7df8 }
 }
+.curve { fill: none; stroke-width: 2 }
 """
 _KINDS = {"responder": "ours", "floor": "floor"}
 
@@ -32,7 +33,7 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], unit: str) -> st
     for group, values in groups.items():
         y += 22
         parts.append(_text(16, y, f"{group}, {unit}", "faint"))
-        y += 8
+        y += 10
         longest = max(values.values(), default=0.0) or 1.0
         for name, value in values.items():
             width = max(1.0, value / longest * (WIDTH - LEFT - RIGHT))

@@ -28,13 +28,18 @@ class System:
     roles: Callable[[], Roles]
 
     def drive(
-        self, alerts: int, seconds: float, first: int = 0, rate: float | None = None
+        self,
+        alerts: int,
+        seconds: float,
+        first: int = 0,
+        rate: float | None = None,
+        connections: int = CONNECTIONS,
     ) -> tuple[load.Load, dict[str, float]]:
         """One round of load, and the cores that each process used."""
         url = self.url(alerts)
         template = load.request(url, self.headers, self.body(alerts))
         with cores(self.roles) as used:
-            got = load.drive(url, template, seconds, CONNECTIONS, rate, first)
+            got = load.drive(url, template, seconds, connections, rate, first)
         return got, {**used, "generator": got.cpu}
 
     def memory(self) -> float:
