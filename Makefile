@@ -30,10 +30,10 @@ torture: $(READY)
 	@TORTURE=200 $(BIN)/python -m pytest -n auto tests/faults $(ARGS)
 
 bench: $(READY)
-	@$(BIN)/python -m bench --report --json build/bench.json $(ARGS)
+	@$(BIN)/python -m bench --report $(ARGS)
 
 bench-full: $(READY)
-	@$(BIN)/python -m bench --full --report --json build/bench.json $(ARGS)
+	@$(BIN)/python -m bench --full --report $(ARGS)
 
 check: $(READY)
 	@failed=0; \

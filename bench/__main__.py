@@ -18,6 +18,8 @@ from bench.report import Run, write
 #: In the order of the report. Without `--full` only what takes about five minutes together.
 RATIOS = ("accept", "storm", "pages", "questions", "rules")
 FULL = ("accept", "peers", "storm", "pages", "questions", "rules", "memory", "lists")
+#: The last run that was reported, so that its report can be written again.
+KEPT = Path("build/bench.json")
 #: What is run by name only.
 OTHERS = ("guard",)
 
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="with tables at size and the peers")
     parser.add_argument("--seconds", type=float, default=Chosen.seconds, help="of each round")
     parser.add_argument("--json", type=Path, help="a file that the run is written to")
-    parser.add_argument("--report", action="store_true", help="write docs/benchmarks.md, too")
+    parser.add_argument("--report", action="store_true", help="write docs/benchmarks.md")
     told = parser.parse_args()
     chosen = Chosen(told.seconds, told.full)
     subjects = told.subjects or (FULL if told.full else RATIOS)
@@ -48,6 +50,7 @@ def main() -> None:
     if told.json:
         run.save(told.json)
     if told.report and not told.subjects:
+        run.save(KEPT)
         write(run)
     sys.exit(not all(line.holds for line in run.lines))
 

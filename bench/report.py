@@ -1,13 +1,15 @@
-"""docs/benchmarks.md and its plots, from a run: `python -m bench.report build/bench.json`.
+"""docs/benchmarks.md and its plots, from a run: `python -m bench.report build/bench.json [...]`.
 
-The words stand in bench/benchmarks.md; each {{name}} there becomes what was measured.
+The words stand in bench/benchmarks.md; each {{name}} there becomes what was measured. Of several
+files of one machine, each has the last word on the subjects that it holds.
 """
 
 import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 from bench.lines import Line, number
@@ -37,6 +39,10 @@ class Run:
         told = {name: [line.as_json() for line in lines] for name, lines in self.subjects.items()}
         head = {"day": self.day, "machine": self.machine, "versions": self.versions}
         path.write_text(json.dumps({**head, "subjects": told}, indent=1))
+
+    def after(self, earlier: "Run") -> "Run":
+        """Both, as one run."""
+        return replace(self, subjects={**earlier.subjects, **self.subjects})
 
     @classmethod
     def load(cls, path: Path) -> "Run":
@@ -166,4 +172,4 @@ def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    write(Run.load(Path(sys.argv[1])))
+    write(reduce(lambda earlier, run: run.after(earlier), map(Run.load, map(Path, sys.argv[1:]))))
