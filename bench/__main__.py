@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="a file that the run is written to")
     parser.add_argument("--report", action="store_true", help="write docs/benchmarks.md")
     told = parser.parse_args()
+    if unknown := set(told.subjects) - {*FULL, *OTHERS}:
+        parser.error(f"no subject: {', '.join(unknown)}; there are {known}")
     chosen = Chosen(told.seconds, told.full)
     subjects = told.subjects or (FULL if told.full else RATIOS)
     lines = {subject: list(measured(subject, chosen)) for subject in subjects}

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from bench import load
 from bench.lines import Chosen, Line
-from bench.processes import Roles, running, tree
+from bench.processes import Roles, numbered, running, tree
 from bench.site import open_site
 from bench.systems import System, open_floor, ours
 from responder.cli.demo.databases import make_database
@@ -58,7 +58,7 @@ def open_alerta(server: LocalPostgres, folder: Path) -> Iterator[System]:
     with running(command, told, folder / "alerta.log", f"http://{bind}/") as pid:
 
         def roles() -> Roles:
-            return {"alerta": tree(pid), "PostgreSQL": tree(server.pid)}
+            return {**numbered("web", pid), "PostgreSQL": tree(server.pid)}
 
         def url(alerts: int) -> str:
             return f"http://{bind}/{'alert' if alerts == 1 else 'webhooks/prometheus'}"

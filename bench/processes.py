@@ -58,9 +58,10 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
         time.sleep(0.1)
 
 
-def children(root: int) -> set[int]:
-    """What it started and what still runs."""
-    return {pid for pid, (parent, _) in _all().items() if parent == root}
+def numbered(name: str, root: int) -> dict[str, set[int]]:
+    """What it started and what still runs, each by itself: the workers of a gunicorn."""
+    found = sorted(pid for pid, (parent, _) in _all().items() if parent == root)
+    return {f"{name} {number}": {pid} for number, pid in enumerate(found, 1)}
 
 
 def tree(root: int) -> set[int]:

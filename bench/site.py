@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from bench.processes import Roles, children, memory, tree
+from bench.processes import Roles, memory, numbered, tree
 from bench.receiver import Receiver, open_receiver
 from responder.cli.demo.children import Child
 from responder.cli.demo.databases import make_database, make_shop
@@ -120,8 +120,9 @@ class Site:
 
     def roles(self) -> Roles:
         """Its processes, and ours, which generates the load."""
-        found = {f"web {n}": {pid} for n, pid in enumerate(sorted(children(self.serve.pid)), 1)}
-        found |= {f"worker {n}": tree(work.pid) for n, work in enumerate(self.works, 1)}
+        found = numbered("web", self.serve.pid) | {
+            f"worker {n}": tree(work.pid) for n, work in enumerate(self.works, 1)
+        }
         found["PostgreSQL"] = tree(self.server.pid)
         if self.shops:
             found["targets"] = tree(self.shops.pid)

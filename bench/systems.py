@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import load
-from bench.processes import Roles, cores, memory, running, tree
+from bench.processes import Roles, cores, memory, numbered, running, tree
 from bench.site import Site
 from responder.cli.demo.databases import make_database
 from responder.cli.demo.world import _free_port
@@ -69,6 +69,6 @@ def open_floor(server: LocalPostgres, folder: Path) -> Iterator[System]:
     with running(command, told, folder / "floor.log", url) as pid:
 
         def roles() -> Roles:
-            return {"floor": tree(pid), "PostgreSQL": tree(server.pid)}
+            return {**numbered("web", pid), "PostgreSQL": tree(server.pid)}
 
         yield System("floor", lambda _: url, {}, load.alertmanager, roles)
