@@ -1,11 +1,11 @@
-"""The regression guard: what we take in as a share of the floor, in pairs of short rounds.
+"""The regression guard: what a delivery costs us, beside what it costs the floor, in one run.
 
-Both of a pair meet the same machine, however busy it is, so no absolute time is looked at. One
-connection shows what a delivery costs from its first byte to its answer, waiting included; sixteen
-show what it costs the processors.
+Two costs that a busy machine hardly changes: how long the fastest tenth of the deliveries take, one
+after the other, which shows each wait and each step on the way to the answer; and the processor
+time of a delivery while many come at once. Rates would tell what the neighbours do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -15,10 +15,10 @@ from bench.lines import Chosen, Line
 from bench.site import open_site
 from bench.systems import CONNECTIONS, System, open_floor, ours
 
-#: What is usually seen, by connections. Change it together with what makes it another one.
-USUAL = {1: 0.6, CONNECTIONS: 0.6}
-#: Three quarters of that: neighbours and luck cost a tenth at most, a millisecond more of waiting
-#: or a third more of work costs a quarter.
+#: The floor's cost as a share of ours, as it is usually seen. Change it with what changes it.
+USUAL_WAIT, USUAL_WORK = 0.6, 0.6
+#: Three quarters of that: neighbours and luck cost a tenth, and a millisecond more of waiting or
+#: a third more of work costs a quarter.
 ROOM = 0.75
 PAIRS, SECONDS = 7, 0.7
 
@@ -27,24 +27,35 @@ def measure(_: Chosen) -> Iterator[Line]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="responder-guard-")))
         site = stack.enter_context(open_site(workers=0))
-        both = ours(site), stack.enter_context(open_floor(site.server, folder))
-        for system in both:
+        own, floor = ours(site), stack.enter_context(open_floor(site.server, folder))
+        for system in (own, floor):
             system.drive(1, SECONDS)  # connections, caches and plans are warm then
-        for connections, usual in USUAL.items():
-            yield _compared(*both, connections, usual)
+        for name, cost, usual in (
+            ("wait", wait, USUAL_WAIT),
+            ("work", work, USUAL_WORK),
+        ):
+            ratios = [_share(cost, own, floor, number) for number in range(PAIRS)]
+            detail = "pairs: " + ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            what = f"{name} for the floor's 202, of that for ours"
+            yield Line(what, median(ratios), "x", ROOM * usual, detail=detail)
 
 
-def _compared(own: System, floor: System, connections: int, usual: float) -> Line:
-    ratios = []
-    for number in range(PAIRS):
-        order = (own, floor) if number % 2 else (floor, own)
-        rates = {
-            system.name: system.drive(
-                1, SECONDS, connections=connections, first=(connections + number) * 100_000
-            )[0].accepted
-            for system in order
-        }
-        ratios.append(rates[own.name] / rates[floor.name])
-    seen = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    name = f"deliveries over the floor, {connections} connections"
-    return Line(name, median(ratios), "x", ROOM * usual, detail=f"pairs: {seen}")
+def _share(cost: Callable[[System, int], float], own: System, floor: System, number: int) -> float:
+    """Of a pair of neighbouring rounds; who begins takes turns."""
+    costs = {
+        system.name: cost(system, number)
+        for system in ((own, floor) if number % 2 else (floor, own))
+    }
+    return costs[floor.name] / costs[own.name]
+
+
+def wait(system: System, number: int) -> float:
+    """Milliseconds, of one sender that waits for each answer."""
+    got, _ = system.drive(1, SECONDS, number * 100_000, connections=1)
+    return got.p10
+
+
+def work(system: System, number: int) -> float:
+    """Processor seconds for a delivery, of the web workers and the database."""
+    got, used = system.drive(1, SECONDS, (PAIRS + number) * 100_000, connections=CONNECTIONS)
+    return (sum(used.values()) - used["generator"]) / got.accepted

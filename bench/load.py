@@ -39,6 +39,7 @@ class Load:
     requests: int
     seconds: float
     rate: float
+    p10: float
     p50: float
     p99: float
     longest: float
@@ -333,6 +334,7 @@ class _Generator:
             requests=len(self._taken),
             seconds=seconds,
             rate=len(self._taken) / seconds,
+            p10=taken[len(taken) // 10],
             p50=taken[len(taken) // 2],
             p99=taken[int(len(taken) * 0.99)],
             longest=taken[-1],
