@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from bench.lines import Chosen, Line
 from bench.processes import cores
+from bench.series import sampled
 from bench.site import Site, open_site
 
 DELIVERIES, EACH, KEYS, TARGETS = 500, 20, 50, 5
@@ -25,6 +26,11 @@ ALERTS = DELIVERIES * EACH
 WAITING = 100_000
 CLIENTS = 8
 PATIENCE = 300.0
+#: Accepted, and without an outcome yet.
+_WAITING = (
+    "SELECT coalesce(sum(alert_count), 0)::bigint AS count FROM delivery"
+    " WHERE outcome = 'accepted' AND triaged_at IS NULL"
+)
 
 _RULE = '''"""A storm.
 
@@ -87,7 +93,7 @@ def _runbook() -> Iterator[Path]:
 def few_faults(site: Site) -> Iterator[Line]:
     """Ten thousand alerts of 50 faults, each of another instance, told by 500 deliveries."""
     bodies = [_body("Storm", _labels(number)) for number in range(DELIVERIES)]
-    with cores(site.roles) as used:
+    with cores(site.roles) as used, sampled(lambda: _count(site, _WAITING)) as waiting:
         began = time.monotonic()
         send(site, bodies)
         sent = time.monotonic()
@@ -108,6 +114,7 @@ def few_faults(site: Site) -> Iterator[Line]:
         at_least=False,
         detail=f"{counted}; accepted in {sent - began:.1f} s",
         cpu=used,
+        series={f"of {KEYS} faults": waiting},
     )
     yield Line(
         "... all diagnosed and every receiver told, after the last alert",
@@ -126,7 +133,7 @@ def distinct_faults() -> Iterator[Line]:
             _body("Distinct", [{"instance": f"{number}-{each}"} for each in range(EACH)])
             for number in range(DELIVERIES)
         ]
-        with cores(site.roles) as used:
+        with cores(site.roles) as used, sampled(lambda: _count(site, _WAITING)) as waiting:
             began = time.monotonic()
             send(site, bodies)
             until(lambda: _count(site, "SELECT count(*) FROM incident") == ALERTS)
@@ -150,6 +157,7 @@ def distinct_faults() -> Iterator[Line]:
             detail=f"recorded after {recorded - began:.1f} s; {row['singles']} messages and"
             f" {row['summaries']} summaries for {row['covered']:,}",
             cpu=used,
+            series={"each of its own, without a rule": waiting},
         )
 
 
