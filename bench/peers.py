@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from bench import load
 from bench.lines import Chosen, Line
-from bench.processes import Roles, numbered, running, tree
+from bench.processes import NotStarted, Roles, numbered, running, tree
 from bench.site import open_site
 from bench.systems import System, open_floor, ours
 from responder.cli.demo.databases import make_database
@@ -45,12 +45,14 @@ def open_alerta(server: LocalPostgres, folder: Path) -> Iterator[System]:
     settings.write_text(f"DATABASE_URL = {database!r}\nSECRET_KEY = 'bench'\n")
     told = {"ALERTA_SVR_CONF_FILE": str(settings), "DATABASE_URL": database}
     # Two processes that make its schema at once would meet.
-    subprocess.run(
+    made = subprocess.run(
         [python, "-c", "from alerta import create_app; create_app()"],
         env={**told, "PATH": ""},
-        check=True,
         capture_output=True,
+        text=True,
     )
+    if made.returncode:
+        raise NotToBeHad(f"alerta cannot make its schema: {_last_line(made.stderr)}")
     bind = f"127.0.0.1:{_free_port()}"
     options = "--worker-class gthread --workers 2 --threads 4 --reuse-port --no-control-socket"
     command = [str(python), "-m", "gunicorn", *options.split(), "--bind", bind]
@@ -150,8 +152,9 @@ def measure(chosen: Chosen) -> Iterator[Line]:
         for name, peer in peers.items():
             try:
                 systems.append(stack.enter_context(peer))
-            except NotToBeHad as why:
-                yield Line("alerts accepted", 0.0, "alerts/s", system=name, detail=str(why))
+            except (NotToBeHad, NotStarted) as why:
+                detail = f"not measured: {why}"
+                yield Line("alerts accepted", 0.0, "alerts/s", system=name, detail=detail)
         for alerts in _RATIOS:
             yield from _side_by_side(systems, alerts, chosen.seconds)
 

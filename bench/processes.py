@@ -19,11 +19,15 @@ _START, _STOP = 60.0, 10.0
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
+class NotStarted(Exception):
+    """A server did not come up; the message ends with the end of its log."""
+
+
 @contextmanager
 def running(
     command: list[str], environment: Mapping[str, str], log: Path, url: str
 ) -> Iterator[int]:
-    """A server of others, answering at the URL; its process, which is ended with all it started."""
+    """A server that answers at the URL: its process. It ends with all it started. NotStarted."""
     with log.open("ab") as said:
         process = subprocess.Popen(
             tied(*command),
@@ -54,7 +58,7 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
         except requests.RequestException:
             pass
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{url} did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+            raise NotStarted(f"{url} did not come up:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.1)
 
 

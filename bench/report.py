@@ -166,7 +166,8 @@ def _cores(line: Line) -> str:
 
 def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     def row(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+        plain = (" ".join(cell.replace("|", "/").split()) for cell in cells)
+        return f"| {' | '.join(plain)} |"
 
     return "\n".join([row(heads), "|" + "---|" * len(heads), *map(row, rows)])
 

@@ -33,6 +33,13 @@ def test_what_falls_short_says_what_holds_it(tmp_path: Path) -> None:
     assert "**deliveries over the floor**" not in page
 
 
+def test_no_text_breaks_a_table(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path, peers=[Line("taken", 1.0, "a/s", detail="no | such\nhost", system="x")]
+    )
+    assert "| taken: x | 1.00 a/s | no / such host |" in page
+
+
 def test_what_was_not_run_is_said(tmp_path: Path) -> None:
     page = page_of(tmp_path, accept=[GOOD])
     assert "## Peers" in page and "*Not measured in this run.*" in page
