@@ -15,6 +15,7 @@ from responder.runbook.catalogue import Catalogue
 from responder.runbook.process import load_apart
 from responder.settings import secrets_of
 from responder.store import Store
+from responder.store.bell import Bell
 from responder.store.slots import Slots
 from responder.store.vault import Vault
 
@@ -30,6 +31,7 @@ def build(settings: Settings, pool_size: int = 12, offset: timedelta = timedelta
         settings=settings,
         catalogue=load_catalogue(settings),
         store=Store(url, pool_size, __version__, offset),
+        bell=Bell(url),
         slots=Slots(url),
         vault=Vault(settings.vault.keys),
         receivers={

@@ -1,4 +1,4 @@
-"""The worker: binds the job engine's tasks, sweeps up after dead workers, runs the watches."""
+"""The worker: binds the job engine's tasks, sweeps up after the dead, runs watches and drains."""
 
 import asyncio
 import signal
@@ -10,7 +10,6 @@ from uuid import UUID
 
 import procrastinate
 
-from responder.domain.severity import Severity
 from responder.log import about
 from responder.pipeline import TRIES, walk
 from responder.pipeline.audit.copies import copy_seals
@@ -19,17 +18,18 @@ from responder.pipeline.audit.sources import RuleSources
 from responder.pipeline.checklist import answer_items
 from responder.pipeline.checks import run_checks
 from responder.pipeline.digest import tell_digest
-from responder.pipeline.enrich import enrich
+from responder.pipeline.drain import Drains
 from responder.pipeline.images import encrypt_images
 from responder.pipeline.numbers import count_day
 from responder.pipeline.pages import Watch, deliver_messages, watches
 from responder.pipeline.raw import encrypt_bodies
 from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
-from responder.pipeline.triage import give_up_triage, triage
+from responder.pipeline.triage import triage
+from responder.pipeline.walking import enqueue_walk
 from responder.store import OPTIONS, StoreAway, Transaction
 from responder.store.incidents import incident_from_row
-from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK, enqueue
+from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK
 
 _HEARTBEAT = 2.0
 _SWEEP_EVERY = 2.0
@@ -37,11 +37,9 @@ _ANSWER_EVERY = 2.0
 _CHECK_EVERY = 2.0
 _RETAIN_EVERY = 60.0
 _SEAL_EVERY = 1.0
-#: Deliveries and incidents without a live job are found again after this time.
 #: No honest walk takes so long; whoever still holds such a job is stuck, and is fenced off.
 _LONGEST = timedelta(minutes=5)
-_PATIENCE = timedelta(seconds=15)
-#: Jobs whose workers died so often end; the sweeper finds their delivery or incident again.
+#: Jobs whose workers died so often end; the sweeper finds their incident again.
 _DEATHS = TRIES + 2
 _TIDY_EVERY = timedelta(hours=1)
 _TIDYING = (
@@ -51,6 +49,7 @@ _TIDYING = (
     "tidy_delivery_keys",
     "tidy_idempotency_keys",
     "tidy_images",
+    "tidy_hands",
 )
 _GRACE = 25.0
 _AGAIN = 1.0
@@ -74,11 +73,14 @@ def run(services: Services, slots: int = 8) -> None:
         Watch(services, RuleSources(), seal_events, every=_SEAL_EVERY),
         Watch(services, copy_seals, every=_SEAL_EVERY),
     ]
+    drains = Drains(services, slots)
+    drains.start()
     for watch in running:
         watch.start()
     try:
         asyncio.run(_work(services, slots))
     finally:
+        drains.stop()
         for watch in running:
             watch.stop()
         services.slots.close()
@@ -148,14 +150,11 @@ def bind(services: Services) -> procrastinate.App:
     )
     again = procrastinate.RetryStrategy(max_attempts=TRIES, wait=1)
 
-    @app.task(name=TRIAGE, retry=again, pass_context=True)
-    def _triage(context: procrastinate.JobContext, delivery: str) -> None:
+    @app.task(name=TRIAGE)
+    def _triage(delivery: str) -> None:
+        """What the release before enqueues, the gravest too, of which its rows say nothing."""
         with _job(services, delivery=delivery):
-            if context.job.attempts >= TRIES:
-                give_up_triage(services, UUID(delivery), "triage failed three times")
-            else:
-                enrich(services, UUID(delivery))
-                triage(services, UUID(delivery))
+            triage(services, UUID(delivery))
 
     @app.task(name=WALK, retry=again, pass_context=True)
     def _walk(context: procrastinate.JobContext, incident: str) -> None:
@@ -202,11 +201,7 @@ def tidy(services: Services) -> None:
 
 
 def _find_forgotten(services: Services, tx: Transaction) -> None:
-    for row in tx.all("forgotten_deliveries", patience=_PATIENCE):
-        severity = Severity.P0 if row["pages"] else Severity.P3
-        enqueue(tx, TRIAGE, severity, delivery=str(row["id"]))
-        services.log.warning("a delivery had no job", delivery=str(row["id"]))
     for row in tx.all("forgotten_walks"):
         incident = incident_from_row(tx.one("wake_forgotten", id=row["id"]))
-        enqueue(tx, WALK, incident.severity, incident=str(incident.id))
+        enqueue_walk(tx, incident)
         services.log.warning("an incident had no job", incident=str(incident.id))

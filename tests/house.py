@@ -32,18 +32,19 @@ from responder.pipeline import walk
 from responder.pipeline.accept import Accepted, accept
 from responder.pipeline.deliver import deliver
 from responder.pipeline.document import document
+from responder.pipeline.drain import Drain
 from responder.pipeline.held import take_up_held
 from responder.pipeline.pages import page_stuck, triage_due
 from responder.pipeline.raw import body_of
 from responder.pipeline.services import Services
 from responder.pipeline.timers import fire_timers
-from responder.pipeline.triage import triage
 from responder.pipeline.window_states import move_windows
 from responder.receivers import Undelivered
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
 from responder.sources import Request
 from responder.store import SEARCH_PATH, Store, StoreAway
+from responder.store.bell import Bell
 from responder.store.incidents import incident_from_row
 from responder.store.slots import Slots
 from responder.store.vault import Vault, new_key
@@ -129,8 +130,8 @@ class House:
             pass
 
     def run_triage(self) -> int:
-        """Run the triage that is queued; returns how many deliveries."""
-        return self._run("triage", lambda args: triage(self.services, UUID(args["delivery"])))
+        """Triage all that waits; returns how many deliveries it took."""
+        return sum(iter(Drain(self.services).once, 0))
 
     def run_walks(self) -> int:
         """Run the walks that are queued; returns how many."""
@@ -270,6 +271,7 @@ def building(
             settings=settings,
             catalogue=Catalogue(loaded, settings.targets),
             store=Store(database, 8, __version__),
+            bell=Bell(database),
             slots=Slots(database),
             vault=Vault(settings.vault.keys),
             receivers={"pager": pager, "hook": hook},

@@ -13,6 +13,11 @@ class Severity(StrEnum):
     P3 = "P3"
 
     @property
+    def rank(self) -> int:
+        """0 is the most severe."""
+        return list(Severity).index(self)
+
+    @property
     def pages(self) -> bool:
         """P0 and P1 wake somebody at once and are never fixed automatically."""
         return self in (Severity.P0, Severity.P1)

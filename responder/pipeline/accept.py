@@ -19,7 +19,6 @@ from responder.pipeline.refusals import record_refusal
 from responder.pipeline.services import Services
 from responder.sources import ADAPTERS, ENRICHERS, NotUnderstood, Request, decoded, read_json
 from responder.store import Transaction
-from responder.store.jobs import TRIAGE, enqueue
 from responder.store.vault import Locked
 
 #: How long a P0/P1 page waits for the diagnosis before it leaves with what is known.
@@ -95,6 +94,7 @@ def accept(services: Services, source_name: str, request: Request) -> Accepted:
                 _limit(tx, source)
             accepted = keep(services, tx, read, severity, pages)
         hold.delivery = accepted.delivery
+    services.bell.ring()
     return accepted
 
 
@@ -125,7 +125,7 @@ def _limit(tx: Transaction, source: Source) -> None:
 def keep(
     services: Services, tx: Transaction, read: Read, severity: Severity, pages: Sequence[Page]
 ) -> Accepted:
-    """The delivery's row, and its job, unless the sender has delivered it before."""
+    """The delivery's row, which waits for triage, unless the sender has delivered it before."""
     source, delivery = read.source, services.new_id()
     if read.key is not None and not tx.maybe(
         "insert_delivery_key", source=source.name, key=read.key, delivery_id=delivery
@@ -145,11 +145,15 @@ def keep(
         alert_count=len(alerts),
         page_due_at=tx.now + _patience(source) if pages else None,
         triaged_at=None if notices else tx.now,
+        priority=_priority(severity, pages),
     )
-    if notices:
-        enqueue(tx, TRIAGE, severity, delivery=str(delivery))
     malformed = sum(isinstance(notice, Malformed) for notice in alerts)
     return Accepted(delivery, DeliveryOutcome.ACCEPTED, len(alerts) - malformed, malformed)
+
+
+def _priority(severity: Severity, pages: Sequence[Page]) -> int:
+    """Whose turn comes first; a word that nobody can read may mean P0."""
+    return (min(severity, Severity.P1) if pages else severity).rank
 
 
 def _gravest_first(notices: Sequence[Notice], pages: Sequence[Page]) -> list[Notice]:
@@ -198,6 +202,7 @@ def _insert(
         "page_due_at": None,
         "triaged_at": None,
         "note": "",
+        "priority": Severity.P3.rank,
     }
     headers, told = read.request.headers, services.settings.redact.text
     tx.run(

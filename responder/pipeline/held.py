@@ -10,11 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 from responder.domain.actor import Actor, ActorKind
-from responder.domain.alert import Alert, alert_from_json
+from responder.domain.alert import Alert, AlertOutcome, alert_from_json
+from responder.domain.incident import Incident
 from responder.log import about
 from responder.pipeline.maintenance import silences, silencing
+from responder.pipeline.placing import Firing, Placing
 from responder.pipeline.services import Services
-from responder.pipeline.triage import Batch, place
 from responder.store import Transaction
 
 LEASE = timedelta(seconds=15)
@@ -50,8 +51,8 @@ def _take_up(services: Services, tx: Transaction, leased: Mapping[str, Any]) -> 
         tx.run("hold_longer", **key, until=silence.ends_at, by=silence.id)
         return
     actor = Actor(ActorKind.SYSTEM, "maintenance")
-    batch = Batch(services, tx, leased["source"], tx.now, tx.now, actor)
-    outcome, incident = place(batch, alert, identity, row["incident_id"])
+    known = leased["source"], leased["fingerprint"]
+    outcome, incident = _placed(services, tx, Firing(alert, identity, known, actor, tx.now), row)
     tx.run("held_no_more", **key, incident_id=incident.id)
     tx.run("insert_alert", **_own_notice(services, tx, row, alert, outcome, incident.id))
     tx.record(
@@ -67,6 +68,17 @@ def _take_up(services: Services, tx: Transaction, leased: Mapping[str, Any]) -> 
     )
     with about(incident=incident.id):
         services.log.info("taken up after maintenance", maintenance=str(row["held_by"]))
+
+
+def _placed(
+    services: Services, tx: Transaction, firing: Firing, row: Mapping[str, Any]
+) -> tuple[AlertOutcome, Incident]:
+    placing = Placing(services, tx)
+    placing.lock([firing.identity.key], [row["incident_id"]])
+    placing.open([firing], {firing.condition: row["incident_id"]})
+    found = placing.place(firing, row["incident_id"])
+    placing.finish()
+    return found
 
 
 def _own_notice(

@@ -1,6 +1,6 @@
 """Messages are rows with a due time, written in the transaction of what they tell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,15 @@ def tell(services: Services, tx: Transaction, incident: Incident, happening: Hap
     for receiver, page in routed(services, incident.labels, incident.severity):
         if not page:  # a second trigger would not replace the first one's details
             _write(services, tx, incident, receiver, happening, page=False, due_at=tx.now)
+
+
+def tell_opened(services: Services, tx: Transaction, incidents: Sequence[Incident]) -> None:
+    """Tell all who follow these new incidents, of which nobody was told anything yet."""
+    for incident in incidents:
+        for receiver, wakes in routed(services, incident.labels, incident.severity):
+            if not wakes:
+                told = (services.new_id(), incident.key, receiver, Happening.OPENED, tx.now)
+                write_message(tx, *told, incident_id=incident.id)
 
 
 def page(

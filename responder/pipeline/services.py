@@ -16,6 +16,7 @@ from responder.receivers import Receiver
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
 from responder.store import Store, Transaction
+from responder.store.bell import Bell
 from responder.store.incidents import step
 from responder.store.slots import Slots
 from responder.store.vault import Vault
@@ -23,12 +24,13 @@ from responder.store.vault import Vault
 
 @dataclass(frozen=True)
 class Services:
-    """settings, rules, our database, the slots of targets, what is
+    """settings, rules, our database, the bell that wakes workers, the slots of targets, what is
     encrypted, the receivers by name, the log."""
 
     settings: Settings
     catalogue: Catalogue
     store: Store
+    bell: Bell
     slots: Slots
     vault: Vault
     receivers: Mapping[str, Receiver]

@@ -1,4 +1,4 @@
-"""A delivery's alerts become incidents: merged, joined, opened, cleared, each with one outcome."""
+"""Deliveries' alerts become incidents: merged, joined, opened, cleared, each with one outcome."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,46 +17,63 @@ from responder.domain.alert import (
     notice_from_json,
 )
 from responder.domain.condition import Condition, merge
-from responder.domain.incident import Incident, IncidentStatus, ResolvedBy
-from responder.domain.notification import Happening
+from responder.domain.incident import IncidentStatus, ResolvedBy
 from responder.log import about
 from responder.pipeline.accept import PAGE_PATIENCE
+from responder.pipeline.enrich import enrich
 from responder.pipeline.maintenance import Silence, silences, silencing
-from responder.pipeline.notify import bare_resolve, drop_bare_pages, page, tell
+from responder.pipeline.notify import bare_resolve, drop_bare_pages
 from responder.pipeline.people import hear
-from responder.pipeline.services import Services, record
-from responder.pipeline.walking import enqueue_walk, nudge, reopen, resolve
+from responder.pipeline.placing import Firing, Known, Overtaken, Placing
+from responder.pipeline.services import Services
+from responder.pipeline.walking import resolve
 from responder.runbook.catalogue import Identity
 from responder.store import Transaction
-from responder.store.incidents import incident_from_row, lock_incident
+from responder.store.incidents import lock_incident
 
 #: A page that is so late was not late by our doing; `_page_due_at` says what is done then.
 LATE = timedelta(seconds=3)
 LATE_PATIENCE = timedelta(seconds=2.5)
-#: So many alerts are triaged in one transaction, which must end long before it is cut.
+#: So many alerts of one delivery are triaged in one transaction, which must end long before it is
+#: cut.
 PORTION = 100
 
 
 @dataclass
-class Batch:
-    """One delivery in hand: its conditions as they become, and what became of each alert.
+class Entry:
+    """One alert of a delivery in hand, and what became of it; None: it is to be placed."""
 
-    silences: windows in force that keep everything back; held: what they keep back from now on, or
-    no longer.
+    delivery: Mapping[str, Any]
+    notice: Alert | Malformed
+    identity: Identity | None
+    outcome: AlertOutcome | None = AlertOutcome.QUARANTINED
+    incident_id: UUID | None = None
+    note: str = ""
+
+    @property
+    def condition(self) -> Known:
+        return self.delivery["source"], getattr(self.notice, "fingerprint", "")
+
+
+@dataclass
+class Batch:
+    """Deliveries in hand, locked by this transaction: their conditions as they become.
+
+    whole: deliveries of which nothing is left for a later one. silences: windows in force that keep
+    everything back; held: what they keep back from now on, or no longer. placed: conditions and
+    keys of what will have an incident.
     """
 
     services: Services
     tx: Transaction
-    source: str
-    received: datetime
-    page_due_at: datetime
-    actor: Actor
-    conditions: dict[str, Condition] = field(default_factory=dict)
-    incidents: dict[str, UUID | None] = field(default_factory=dict)  # by fingerprint
-    outcomes: list[tuple[AlertOutcome, UUID | None, str]] = field(default_factory=list)
-    cleared: set[UUID] = field(default_factory=set)
+    entries: list[Entry] = field(default_factory=list)
+    whole: list[Mapping[str, Any]] = field(default_factory=list)
+    conditions: dict[Known, Condition] = field(default_factory=dict)
+    incidents: dict[Known, UUID | None] = field(default_factory=dict)
+    cleared: dict[UUID, Actor] = field(default_factory=dict)
     silences: Sequence[Silence] = ()
-    held: dict[str, Silence | None] = field(default_factory=dict)  # by fingerprint
+    held: dict[Known, Silence | None] = field(default_factory=dict)
+    placed: set[Known | str] = field(default_factory=set)
 
 
 def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
@@ -73,36 +90,56 @@ def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
 
 def _triage_portion(services: Services, delivery_id: UUID, hurry: bool) -> bool | None:
     """Whether there are more alerts in the delivery; None when somebody else has it in hand."""
-    with about(delivery=delivery_id), services.store.transaction() as tx:
-        if hurry:
-            tx.run("hurry")
-        row = tx.maybe("lock_delivery", id=delivery_id)
-        if row is None:
-            return None
-        notices, more = _untold(tx, row)
-        batch = _batch(services, tx, row, _page_due_at(tx, row))
-        batch.silences = silences(tx)
-        identities = [
-            services.catalogue.identify(notice) if isinstance(notice, Alert) else None
-            for notice in notices
-        ]
-        _lock(batch, notices, identities)
-        for index in _in_key_order(identities):
-            batch.outcomes[index] = _take(batch, notices[index], identities[index])
-        _save(batch, delivery_id, notices)
-        _clear(batch)
-        if not more:
-            _hear(batch, row)
-            tx.run("finish_delivery", id=delivery_id, received_at=row["received_at"])
-    _log_outcomes(batch, delivery_id)
-    return more
+    try:
+        with about(delivery=delivery_id), services.store.transaction() as tx:
+            if hurry:
+                tx.run("hurry")
+            row = tx.maybe("lock_delivery", id=delivery_id)
+            if row is None:
+                return None
+            rows = [row] if hurry else enrich(services, tx, [row])
+            batch = triage_together(services, tx, rows)
+    except Overtaken:
+        return True
+    log_outcomes(batch)
+    return not batch.whole
 
 
-def _batch(
-    services: Services, tx: Transaction, row: Mapping[str, Any], page_due_at: datetime
+def triage_together(
+    services: Services, tx: Transaction, rows: Sequence[Mapping[str, Any]]
 ) -> Batch:
-    sender = Actor(ActorKind.SENDER, row["source"])
-    return Batch(services, tx, row["source"], row["received_at"], page_due_at, sender)
+    """Triage deliveries that the transaction has locked: of each the next portion. Overtaken."""
+    batch = _batch(services, tx, rows)
+    batch.silences = silences(tx)
+    for entry in batch.entries:
+        if isinstance(entry.notice, Alert):
+            entry.identity = services.catalogue.identify(entry.notice)
+    placing = Placing(services, tx)
+    _lock(batch, placing)
+    for entry in batch.entries:
+        _merge(batch, placing, entry)
+    in_order = sorted(batch.entries, key=lambda each: each.identity.key if each.identity else "")
+    firing = {id(each): _firing(batch, each) for each in in_order if each.outcome is None}
+    placing.open(list(firing.values()), batch.incidents)
+    for entry in in_order:
+        _act(batch, placing, entry, firing.get(id(entry)))
+    placing.finish()
+    _save(batch)
+    _clear(batch)
+    for row in batch.whole:
+        _hear(batch, row)
+    _finish(batch)
+    return batch
+
+
+def _batch(services: Services, tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> Batch:
+    batch = Batch(services, tx)
+    for row in sorted(rows, key=lambda each: (each["received_at"], each["id"])):
+        notices, more = _untold(tx, row)
+        batch.entries += [Entry(row, notice, None) for notice in notices]
+        if not more:
+            batch.whole.append(row)
+    return batch
 
 
 def _untold(tx: Transaction, row: Mapping[str, Any]) -> tuple[list[Alert | Malformed], bool]:
@@ -122,7 +159,11 @@ def _hear(batch: Batch, row: Mapping[str, Any]) -> None:
         if "echo" in plain:
             echo = notice_from_json(plain)
             assert isinstance(echo, Echo)
-            hear(batch.services, batch.tx, batch.source, echo)
+            hear(batch.services, batch.tx, row["source"], echo)
+
+
+def _sender(row: Mapping[str, Any]) -> Actor:
+    return Actor(ActorKind.SENDER, row["source"])
 
 
 def _page_due_at(tx: Transaction, row: Mapping[str, Any]) -> datetime:
@@ -147,59 +188,60 @@ def _give_up_portion(services: Services, delivery_id: UUID, why: str) -> bool | 
         row = tx.maybe("lock_delivery", id=delivery_id)
         if row is None:
             return None
-        notices, more = _untold(tx, row)
-        batch = _batch(services, tx, row, tx.now)
-        batch.outcomes = [(AlertOutcome.QUARANTINED, None, why)] * len(notices)
-        _save(batch, delivery_id, notices)
-        if not more:
-            key = {"id": delivery_id, "received_at": row["received_at"]}
-            tx.run("quarantine_delivery", **key, note=why)
-            tx.run("finish_delivery", **key)
+        batch = _batch(services, tx, [row])
+        for entry in batch.entries:
+            entry.note = why
+        _save(batch)
+        if batch.whole:
+            tx.run("quarantine_delivery", id=delivery_id, received_at=row["received_at"], note=why)
             subject = f"delivery {delivery_id}"
-            tx.record("delivery", batch.actor, subject, after="quarantined", why=why)
-        return more
+            tx.record("delivery", _sender(row), subject, after="quarantined", why=why)
+        _finish(batch)
+        return not batch.whole
 
 
-def _log_outcomes(batch: Batch, delivery_id: UUID) -> None:
+def log_outcomes(batch: Batch) -> None:
     """Which delivery opened which incidents, and what became of its other alerts."""
-    with about(delivery=delivery_id):
-        counts = Counter(outcome.value for outcome, _, _ in batch.outcomes)
-        batch.services.log.info("triaged", source=batch.source, **counts)
-        for outcome, incident_id, _ in batch.outcomes:
-            if outcome == AlertOutcome.OPENED:
-                batch.services.log.info("incident opened", incident=str(incident_id))
+    counts: dict[UUID, Counter[str]] = {row["id"]: Counter() for row in batch.whole}
+    sources = {row["id"]: row["source"] for row in batch.whole}
+    for entry in batch.entries:
+        delivery_id = entry.delivery["id"]
+        sources[delivery_id] = entry.delivery["source"]
+        counts.setdefault(delivery_id, Counter())[str(entry.outcome)] += 1
+        if entry.outcome == AlertOutcome.OPENED:
+            with about(delivery=delivery_id):
+                batch.services.log.info("incident opened", incident=str(entry.incident_id))
+    for delivery_id, counted in counts.items():
+        with about(delivery=delivery_id):
+            batch.services.log.info("triaged", source=sources[delivery_id], **counted)
 
 
-def _in_key_order(identities: Sequence[Identity | None]) -> list[int]:
-    """Incidents are locked in the order of their keys by everybody, so that nobody deadlocks."""
-    return sorted(
-        range(len(identities)), key=lambda index: getattr(identities[index], "key", "") or ""
-    )
-
-
-def _lock(
-    batch: Batch, notices: Sequence[Alert | Malformed], identities: Sequence[Identity | None]
-) -> None:
-    targets = {
-        identity.target
-        for notice, identity in zip(notices, identities, strict=True)
-        if identity
-        and identity.target
-        and identity.severity.pages
-        and isinstance(notice, Alert)
-        and notice.status == AlertStatus.FIRING
-    }
+def _lock(batch: Batch, placing: Placing) -> None:
+    """Targets, conditions, incidents: everybody in this order, and each in an order of its own."""
+    alerts = [(each, each.identity) for each in batch.entries if each.identity]
+    firing = [
+        identity
+        for entry, identity in alerts
+        if isinstance(entry.notice, Alert) and entry.notice.status == AlertStatus.FIRING
+    ]
+    targets = {each.target for each in firing if each.target and each.severity.pages}
     for target in sorted(targets):
         batch.tx.run("lock_target", target=target)
-    prints = {notice.fingerprint for notice in notices if isinstance(notice, Alert)}
-    known = {"source": batch.source, "fingerprints": tuple(sorted(prints))}
-    batch.tx.run("make_conditions", **known)
-    for row in batch.tx.all("lock_conditions", **known):
-        batch.conditions[row["fingerprint"]] = _condition(row)
-        batch.incidents[row["fingerprint"]] = row["incident_id"]
+    known = sorted({entry.condition for entry, _ in alerts})
+    if not known:
+        return
+    named = {
+        "sources": tuple(source for source, _ in known),
+        "fingerprints": tuple(fingerprint for _, fingerprint in known),
+    }
+    batch.tx.run("make_conditions", **named)
+    for row in batch.tx.all("lock_conditions", **named):
+        condition = row["source"], row["fingerprint"]
+        batch.conditions[condition] = _condition(row)
+        batch.incidents[condition] = row["incident_id"]
         if row["held_until"] is not None:
-            batch.held[row["fingerprint"]] = Silence(row["held_by"], row["held_until"], ())
-    batch.outcomes = [(AlertOutcome.QUARANTINED, None, "")] * len(notices)
+            batch.held[condition] = Silence(row["held_by"], row["held_until"], ())
+    placing.lock((identity.key for identity in firing), batch.incidents.values())
 
 
 def _condition(row: Mapping[str, Any]) -> Condition:
@@ -209,209 +251,113 @@ def _condition(row: Mapping[str, Any]) -> Condition:
     return Condition(**known, latest=(row["last_seen"], row["latest"]["notice"]))
 
 
-def _take(
-    batch: Batch, notice: Alert | Malformed, identity: Identity | None
-) -> tuple[AlertOutcome, UUID | None, str]:
-    if isinstance(notice, Malformed) or identity is None:
-        return AlertOutcome.QUARANTINED, None, getattr(notice, "reason", "")
-    before = batch.conditions[notice.fingerprint]
-    after = merge(before, notice, batch.received)
-    batch.conditions[notice.fingerprint] = after
-    incident_id = batch.incidents[notice.fingerprint]
+def _merge(batch: Batch, placing: Placing, entry: Entry) -> None:
+    """In the order in which they came: what the notice does to its condition."""
+    notice, known = entry.notice, entry.condition
+    if isinstance(notice, Malformed):
+        entry.note = notice.reason
+        return
+    before = batch.conditions[known]
+    after = merge(before, notice, entry.delivery["received_at"])
+    batch.conditions[known] = after
     if not after.firing:
-        batch.held.pop(notice.fingerprint, None)
+        batch.held.pop(known, None)
     if notice.status == AlertStatus.RESOLVED:
         if not before.firing or after.firing:
-            if incident_id is None and identity.severity.pages:
-                bare_resolve(batch.services, batch.tx, identity.key)
-            return AlertOutcome.STALE, incident_id, "nothing was firing that it could end"
-        if incident_id:
-            batch.cleared.add(incident_id)
-        return AlertOutcome.CLEARED, incident_id, ""
-    if not after.firing:
-        return AlertOutcome.STALE, incident_id, "it is older than the known end"
-    if _hold(batch, notice, identity, incident_id):
-        return AlertOutcome.SUPPRESSED, None, "a maintenance window keeps it back until its end"
-    batch.held.pop(notice.fingerprint, None)
-    outcome, incident = place(batch, notice, identity, incident_id)
-    batch.incidents[notice.fingerprint] = incident.id
-    return outcome, incident.id, ""
+            entry.outcome = AlertOutcome.STALE
+            entry.note = "nothing was firing that it could end"
+        else:
+            entry.outcome = AlertOutcome.CLEARED
+    elif not after.firing:
+        entry.outcome, entry.note = AlertOutcome.STALE, "it is older than the known end"
+    elif _hold(batch, placing, entry, notice):
+        entry.outcome = AlertOutcome.SUPPRESSED
+        entry.note = "a maintenance window keeps it back until its end"
+    else:
+        batch.held.pop(known, None)
+        assert entry.identity is not None
+        batch.placed |= {known, entry.identity.key}
+        entry.outcome = None
 
 
-def _hold(batch: Batch, alert: Alert, identity: Identity, current: UUID | None) -> bool:
+def _hold(batch: Batch, placing: Placing, entry: Entry, alert: Alert) -> bool:
     """A window with everything off keeps it back, unless its incident is open: that goes on."""
+    assert entry.identity is not None
     silence = silencing(batch.silences, alert.labels)
-    if silence is None or _is_open(batch, identity, current):
+    key, known = entry.identity.key, entry.condition
+    goes_on = bool({known, key} & batch.placed) or placing.is_open(batch.incidents[known], key)
+    if silence is None or goes_on:
         return False
-    if alert.fingerprint not in batch.held:  # told again and again, it is recorded once
+    if known not in batch.held:  # told again and again, it is recorded once
         batch.tx.record(
             "held",
-            batch.actor,
+            _sender(entry.delivery),
             f"maintenance {silence.id}",
             after=AlertOutcome.SUPPRESSED,
             fingerprint=alert.fingerprint,
-            key=identity.key,
+            key=key,
             until=silence.ends_at.isoformat(),
         )
-    batch.held[alert.fingerprint] = silence
-    drop_bare_pages(batch.tx, identity.key)
+    batch.held[known] = silence
+    drop_bare_pages(batch.tx, key)
     return True
 
 
-def _is_open(batch: Batch, identity: Identity, current: UUID | None) -> bool:
-    known = batch.tx.maybe("incident", id=current) if current else None
-    if known is not None and known["status"] != IncidentStatus.RESOLVED:
-        return True
-    return batch.tx.maybe("lock_open_incident", key=identity.key) is not None
+def _firing(batch: Batch, entry: Entry) -> Firing:
+    assert isinstance(entry.notice, Alert) and entry.identity is not None
+    due_at = _page_due_at(batch.tx, entry.delivery)
+    return Firing(entry.notice, entry.identity, entry.condition, _sender(entry.delivery), due_at)
 
 
-def place(
-    batch: Batch, alert: Alert, identity: Identity, current: UUID | None
-) -> tuple[AlertOutcome, Incident]:
-    """The incident of a firing alert: its condition's own, the one of its key, or a new one."""
-    if current is not None:
-        incident = lock_incident(batch.tx, current)
-        if incident.status != IncidentStatus.RESOLVED:
-            return AlertOutcome.JOINED, _join(batch, incident, alert, identity)
-    row = batch.tx.maybe("lock_open_incident", key=identity.key) or batch.tx.maybe(
-        "lock_last_incident", key=identity.key
-    )
-    if row is not None:
-        last = incident_from_row(row)
-        if last.resolved_at is None:  # also when another delivery reopened it this moment
-            return AlertOutcome.JOINED, _join(batch, last, alert, identity)
-        ago = batch.tx.now - last.resolved_at
-        if last.resolved_by == ResolvedBy.PERSON and ago < batch.services.settings.reopen_after:
-            return AlertOutcome.SUPPRESSED, _suppress(batch, last)
-        if last.resolved_by != ResolvedBy.PERSON and ago < batch.services.settings.flap_window:
-            return AlertOutcome.JOINED, _flap(batch, last, alert, identity)
-    return _open(batch, alert, identity)
+def _act(batch: Batch, placing: Placing, entry: Entry, firing: Firing | None) -> None:
+    """In the order of keys: what the alert does to its incident."""
+    if entry.identity is None:
+        return
+    known = entry.condition
+    current = batch.incidents[known]
+    if firing is not None:
+        entry.outcome, incident = placing.place(firing, current)
+        batch.incidents[known] = entry.incident_id = incident.id
+    elif entry.outcome == AlertOutcome.CLEARED:
+        entry.incident_id = current
+        if current:
+            batch.cleared[current] = _sender(entry.delivery)
+    elif entry.outcome == AlertOutcome.STALE:
+        entry.incident_id = current
+        ended = isinstance(entry.notice, Alert) and entry.notice.status == AlertStatus.RESOLVED
+        if ended and current is None and entry.identity.severity.pages:
+            bare_resolve(batch.services, batch.tx, entry.identity.key)
 
 
-def _open(batch: Batch, alert: Alert, identity: Identity) -> tuple[AlertOutcome, Incident]:
-    rule = batch.services.catalogue.rules.get(identity.rule or "")
-    row = batch.tx.maybe(
-        "insert_incident",
-        id=batch.services.new_id(),
-        key=identity.key,
-        title=alert.title,
-        source=alert.source,
-        rule=identity.rule,
-        rule_checksum=rule.checksum if rule else None,
-        target=identity.target,
-        parameters=dict(identity.parameters),
-        labels=dict(alert.labels),
-        severity=identity.severity,
-        declared_severity=alert.severity,
-        severity_unreadable=alert.severity_unreadable,
-        trouble=identity.trouble or "",
-        trouble_detail=identity.detail,
-    )
-    if row is None:  # another delivery opened the same key this moment
-        other = incident_from_row(batch.tx.one("lock_open_incident", key=identity.key))
-        return AlertOutcome.JOINED, _join(batch, other, alert, identity)
-    incident = incident_from_row(row)
-    record(
-        batch.tx,
-        incident,
-        "opened",
-        batch.actor,
-        after=incident.status,
-        severity=incident.severity,
-        declared=alert.severity_word,
-        rule=identity.rule,
-        target=identity.target,
-        key=incident.key,
-        matched=identity.matched,
-    )
-    if identity.matched > 1:
-        batch.services.log.warning(
-            "more than one rule answers", incident=str(incident.id), rule=identity.rule
-        )
-    tell(batch.services, batch.tx, incident, Happening.OPENED)
-    if incident.severity.pages or incident.severity_unreadable:
-        page(batch.services, batch.tx, incident, batch.page_due_at, "opened")
-    enqueue_walk(batch.tx, incident)
-    return AlertOutcome.OPENED, incident
-
-
-def _join(
-    batch: Batch, incident: Incident, alert: Alert, identity: Identity, again: bool = False
-) -> Incident:
-    """A joining notice acts only when it raises the severity or, with `again`, when it reopened."""
-    row = batch.tx.one(
-        "joined",
-        id=incident.id,
-        severity=identity.severity,
-        declared_severity=alert.severity,
-        severity_unreadable=alert.severity_unreadable,
-    )
-    joined = incident_from_row(row)
-    raised = joined.severity < incident.severity
-    if raised:
-        record(
-            batch.tx,
-            joined,
-            "severity",
-            batch.actor,
-            before=incident.severity,
-            after=joined.severity,
-            declared=alert.severity_word,
-        )
-    unreadable = joined.severity_unreadable and not incident.severity_unreadable
-    if unreadable:
-        record(batch.tx, joined, "severity", batch.actor, declared=alert.severity_word)
-    if unreadable or (joined.severity.pages and (raised or again)):
-        why = "it fires again" if again else "the severity rose or cannot be read"
-        others = incident.severity.pages and not again
-        page(batch.services, batch.tx, joined, batch.page_due_at, why, raised, others)
-    return nudge(batch.tx, joined) if raised or unreadable or again else joined
-
-
-def _flap(batch: Batch, incident: Incident, alert: Alert, identity: Identity) -> Incident:
-    """Firing again shortly after the end: the same incident goes on."""
-    reopened = reopen(batch.services, batch.tx, incident, batch.actor, "it fires again")
-    return _join(batch, reopened, alert, identity, again=True)
-
-
-def _suppress(batch: Batch, incident: Incident) -> Incident:
-    """A person closed it a short while ago; if it still fires after that time it goes on."""
-    assert incident.resolved_at is not None
-    due = incident.resolved_at + batch.services.settings.reopen_after
-    batch.tx.run("set_timer", id=incident.id, what="reopen", due_at=due)
-    record(batch.tx, incident, "suppressed", batch.actor, until=due.isoformat())
-    return incident
-
-
-def _save(batch: Batch, delivery_id: UUID, notices: Sequence[Alert | Malformed]) -> None:
+def _save(batch: Batch) -> None:
     rows = []
-    for notice, (outcome, incident_id, note) in zip(notices, batch.outcomes, strict=True):
-        alert = notice if isinstance(notice, Alert) else None
+    for entry in batch.entries:
+        alert = entry.notice if isinstance(entry.notice, Alert) else None
         rows.append(
             {
                 "id": batch.services.new_id(),
-                "received_at": batch.received,
-                "delivery_id": delivery_id,
-                "source": batch.source,
-                "outcome": outcome,
+                "received_at": entry.delivery["received_at"],
+                "delivery_id": entry.delivery["id"],
+                "source": entry.delivery["source"],
+                "outcome": entry.outcome,
                 "fingerprint": alert and alert.fingerprint,
                 "status": alert and alert.status,
                 "name": alert and alert.name,
-                "notice": notice.to_json(),
-                "incident_id": incident_id,
-                "note": note,
+                "notice": entry.notice.to_json(),
+                "incident_id": entry.incident_id,
+                "note": entry.note,
             }
         )
     batch.tx.many("insert_alert", rows)
-    batch.tx.many("update_condition", [_saved(batch, name) for name in batch.conditions])
+    batch.tx.many("update_condition", [_saved(batch, known) for known in batch.conditions])
 
 
-def _saved(batch: Batch, fingerprint: str) -> dict[str, Any]:
-    condition = batch.conditions[fingerprint]
-    silence = batch.held.get(fingerprint)
+def _saved(batch: Batch, known: Known) -> dict[str, Any]:
+    condition = batch.conditions[known]
+    silence = batch.held.get(known)
     return {
-        "source": batch.source,
-        "fingerprint": fingerprint,
+        "source": known[0],
+        "fingerprint": known[1],
         "fired_at": condition.fired_at,
         "fired_seen": condition.fired_seen,
         "ended_at": condition.ended_at,
@@ -419,7 +365,7 @@ def _saved(batch: Batch, fingerprint: str) -> dict[str, Any]:
         "last_seen": condition.last_seen,
         "latest": {"notice": condition.latest[1] if condition.latest else "{}"},
         "firing": condition.firing,
-        "incident_id": batch.incidents[fingerprint],
+        "incident_id": batch.incidents[known],
         "held_until": silence and silence.ends_at,
         "held_by": silence and silence.id,
     }
@@ -431,4 +377,13 @@ def _clear(batch: Batch) -> None:
         incident = lock_incident(batch.tx, incident_id)
         left = batch.tx.one("firing_conditions", id=incident_id)["firing"]
         if left == 0 and incident.status != IncidentStatus.RESOLVED:
-            resolve(batch.services, batch.tx, incident, ResolvedBy.SENDER, batch.actor)
+            by = batch.cleared[incident_id]
+            resolve(batch.services, batch.tx, incident, ResolvedBy.SENDER, by)
+
+
+def _finish(batch: Batch) -> None:
+    """Every alert of these deliveries has its outcome now."""
+    if batch.whole:
+        ids = tuple(row["id"] for row in batch.whole)
+        times = tuple(row["received_at"] for row in batch.whole)
+        batch.tx.run("finish_deliveries", ids=ids, times=times)

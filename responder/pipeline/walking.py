@@ -1,11 +1,12 @@
 """How an incident moves: who starts its walk, who must look again, how it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from responder.domain.actor import RESPONDER, Actor
 from responder.domain.incident import Incident, ResolvedBy, Stage
 from responder.domain.notification import Happening
+from responder.domain.severity import Severity
 from responder.pipeline import climbing
 from responder.pipeline.notify import tell
 from responder.pipeline.review import ask_for_review
@@ -22,7 +23,16 @@ PASSING = ("look_again", "settle", "quiet")
 
 def enqueue_walk(tx: Transaction, incident: Incident) -> None:
     """The job that walks the incident, in the transaction that made it necessary."""
-    enqueue(tx, WALK, incident.severity, incident=str(incident.id))
+    enqueue_walks(tx, [incident])
+
+
+def enqueue_walks(tx: Transaction, incidents: Iterable[Incident]) -> None:
+    """The same for many."""
+    by_severity: dict[Severity, list[str]] = {}
+    for incident in incidents:
+        by_severity.setdefault(incident.severity, []).append(str(incident.id))
+    for severity, ids in by_severity.items():
+        enqueue(tx, WALK, severity, *({"incident": each} for each in ids))
 
 
 def nudge(tx: Transaction, incident: Incident) -> Incident:

@@ -8,6 +8,7 @@ import procrastinate
 from responder.domain.severity import Severity
 from responder.store import Transaction
 
+#: Enqueued by the release before, beside each delivery.
 TRIAGE = "triage"
 WALK = "walk"
 #: A quarter of a worker's slots serve this queue alone, for P0 and P1.
@@ -20,16 +21,16 @@ DEAD_AFTER = timedelta(seconds=8)
 _enqueuing = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
-def enqueue(transaction: Transaction, task: str, severity: Severity, **arguments: Any) -> None:
-    """Put one job beside the change that needs it; P0 goes before P3."""
-    job = _enqueuing.configure_task(
+def enqueue(transaction: Transaction, task: str, severity: Severity, *jobs: dict[str, Any]) -> None:
+    """Put jobs, each by its arguments, beside the change that needs them; P0 goes before P3."""
+    deferrer = _enqueuing.configure_task(
         task,
         connection=transaction.connection,
         queue=URGENT if severity.pages else NORMAL,
-        priority=len(Severity) - list(Severity).index(severity),
+        priority=len(Severity) - severity.rank,
     )
     try:
-        job.defer(**arguments)
+        deferrer.batch_defer(*jobs)
     except procrastinate.exceptions.ConnectorException as hidden:
         # Our transaction tells by psycopg's own error whether the database is away.
         raise hidden.__cause__ or hidden from None

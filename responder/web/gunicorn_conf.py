@@ -46,6 +46,7 @@ def post_worker_init(worker: Any) -> None:
     services = worker.wsgi.extensions["responder"]
     services.store.open()
     services.lifeline.open()
+    services.bell.start()
     worker.wsgi.extensions["responder.reading"] = worker.reading
     slow = Watch(services, lambda _: worker.reading.cut(time.monotonic()), every=EVERY)
     worker.responder_watches = [*web_watches(services), slow]
@@ -60,6 +61,7 @@ def worker_exit(_: Any, worker: Any) -> None:
         watch.stop()
     if running:
         services = worker.wsgi.extensions["responder"]
+        services.bell.stop()
         services.lifeline.close()
         services.store.close()
 

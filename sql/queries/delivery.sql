@@ -4,9 +4,9 @@ WITH raw AS (
     INSERT INTO raw_body (delivery_id, received_at, encrypted)
     SELECT %(id)s, %(now)s, %(encrypted)s::bytea WHERE %(encrypted)s::bytea IS NOT NULL)
 INSERT INTO delivery (id, received_at, source, outcome, body_sha256, body_bytes, headers, notices,
-                      alert_count, page_due_at, triaged_at, note)
+                      alert_count, page_due_at, triaged_at, note, priority)
 VALUES (%(id)s, %(now)s, %(source)s, %(outcome)s, %(body_sha256)s, %(body_bytes)s, %(headers)s,
-        %(notices)s, %(alert_count)s, %(page_due_at)s, %(triaged_at)s, %(note)s);
+        %(notices)s, %(alert_count)s, %(page_due_at)s, %(triaged_at)s, %(note)s, %(priority)s);
 
 -- name: insert_delivery_key
 -- The sender's own id of a delivery; no row comes back when it was seen in the last seven days.
@@ -23,7 +23,7 @@ SELECT delivery_id FROM delivery_key WHERE source = %(source)s AND key = %(key)s
 
 -- name: lock_delivery
 -- A delivery that waits for triage; nothing when somebody else has it in hand.
-SELECT id, received_at, source, notices, page_due_at
+SELECT id, received_at, source, notices, page_due_at, failures
 FROM delivery
 WHERE id = %(id)s AND triaged_at IS NULL
 FOR UPDATE SKIP LOCKED;
@@ -32,9 +32,11 @@ FOR UPDATE SKIP LOCKED;
 -- Locks are not waited for in this transaction.
 SELECT set_config('lock_timeout', '300ms', true), set_config('statement_timeout', '1s', true);
 
--- name: finish_delivery
--- Every alert of it has its outcome now.
-UPDATE delivery SET triaged_at = %(now)s WHERE received_at = %(received_at)s AND id = %(id)s;
+-- name: finish_deliveries
+-- Every alert of them has its outcome now.
+UPDATE delivery d SET triaged_at = %(now)s
+FROM unnest(%(times)s::timestamptz[], %(ids)s::uuid[]) AS f (received_at, id)
+WHERE d.received_at = f.received_at AND d.id = f.id;
 
 -- name: quarantine_delivery
 -- Triage failed three times on it; it is kept for people to look at.
@@ -54,18 +56,6 @@ SELECT received_at, notices FROM delivery
 WHERE triaged_at IS NULL AND page_due_at <= %(now)s - %(stuck_after)s::interval
 ORDER BY page_due_at
 LIMIT 50;
-
--- name: forgotten_deliveries
--- Deliveries that waited for more than a while and have no live job.
-SELECT d.id, d.page_due_at IS NOT NULL AS pages
-FROM delivery d
-WHERE d.triaged_at IS NULL AND d.received_at < %(now)s - %(patience)s::interval
-  AND NOT EXISTS (
-      SELECT FROM responder_jobs.procrastinate_jobs j
-      WHERE j.task_name = 'triage' AND j.status IN ('todo', 'doing')
-        AND j.args ->> 'delivery' = d.id::text)
-ORDER BY d.received_at
-LIMIT 100;
 
 -- name: delivery
 -- One delivery, without its body.
@@ -102,16 +92,19 @@ SELECT count(*) AS alerts FROM alert WHERE delivery_id = %(id)s;
 -- name: make_conditions
 -- Conditions that are new get a row, so that it can be locked; in order, so that nobody deadlocks.
 INSERT INTO condition (source, fingerprint, last_seen, latest, firing)
-SELECT %(source)s, f, %(now)s, '{}', false FROM unnest(%(fingerprints)s::text[]) f ORDER BY f
+SELECT n.source, n.fingerprint, %(now)s, '{}', false
+FROM unnest(%(sources)s::text[], %(fingerprints)s::text[]) AS n (source, fingerprint)
+ORDER BY n.source, n.fingerprint
 ON CONFLICT DO NOTHING;
 
 -- name: lock_conditions
 -- What is known of these conditions.
-SELECT fingerprint, fired_at, fired_seen, ended_at, ended_seen, last_seen, latest, incident_id, held_until, held_by
-FROM condition
-WHERE source = %(source)s AND fingerprint = ANY(%(fingerprints)s)
-ORDER BY fingerprint
-FOR UPDATE;
+SELECT c.source, c.fingerprint, c.fired_at, c.fired_seen, c.ended_at, c.ended_seen, c.last_seen, c.latest,
+       c.incident_id, c.held_until, c.held_by
+FROM unnest(%(sources)s::text[], %(fingerprints)s::text[]) AS n (source, fingerprint)
+JOIN condition c ON c.source = n.source AND c.fingerprint = n.fingerprint
+ORDER BY c.source, c.fingerprint
+FOR UPDATE OF c;
 
 -- name: update_condition
 -- What is known of it after the merge.
@@ -205,11 +198,7 @@ UPDATE housekeeping SET encrypted_to = %(encrypted_to)s;
 -- What became of it later.
 UPDATE delivery SET note = %(note)s WHERE received_at = %(received_at)s AND id = %(id)s;
 
--- name: untriaged_delivery
--- A delivery that nobody has triaged yet, read without a lock.
-SELECT source, received_at, notices FROM delivery WHERE id = %(id)s AND triaged_at IS NULL;
-
 -- name: enrich_delivery
--- What its sender told when asked; nothing when it was triaged meanwhile.
+-- What its sender told when asked.
 UPDATE delivery SET notices = %(notices)s, alert_count = %(alert_count)s
-WHERE received_at = %(received_at)s AND id = %(id)s AND triaged_at IS NULL;
+WHERE received_at = %(received_at)s AND id = %(id)s;

@@ -14,20 +14,39 @@ SELECT * FROM incident WHERE id = %(id)s;
 -- The incident of this key that is not resolved.
 SELECT * FROM incident WHERE key = %(key)s AND status <> 'resolved' FOR UPDATE;
 
--- name: lock_last_incident
--- The newest incident of this key, resolved or not.
-SELECT * FROM incident WHERE key = %(key)s ORDER BY opened_at DESC LIMIT 1 FOR UPDATE;
+-- name: lock_incidents
+-- The incidents with these ids; of these keys the one that is open and the newest. In the order of their
+-- keys, so that nobody deadlocks; the one that is open comes last.
+SELECT i.* FROM incident i
+WHERE i.id IN (
+    SELECT unnest(%(ids)s::uuid[])
+    UNION
+    SELECT o.id FROM incident o WHERE o.key = ANY(%(keys)s::text[]) AND o.status <> 'resolved'
+    UNION
+    SELECT newest.id FROM unnest(%(keys)s::text[]) AS k (key) CROSS JOIN LATERAL (
+        SELECT n.id FROM incident n WHERE n.key = k.key ORDER BY n.opened_at DESC LIMIT 1) newest)
+ORDER BY i.key, i.status <> 'resolved', i.opened_at
+FOR UPDATE;
 
--- name: insert_incident
--- A new incident; no row comes back when somebody else opened the same key this moment.
+-- name: insert_incidents
+-- New incidents; those do not come back whose keys somebody else opened this moment.
 INSERT INTO incident (id, key, title, source, rule, rule_checksum, target, parameters, labels, status,
                       stage, severity, declared_severity, severity_unreadable, walking, trouble,
                       trouble_detail, opened_at, seen_at)
-VALUES (%(id)s, %(key)s, %(title)s, %(source)s, %(rule)s, %(rule_checksum)s, %(target)s, %(parameters)s,
-        %(labels)s, 'open', 'diagnose', %(severity)s, %(declared_severity)s, %(severity_unreadable)s, true,
-        %(trouble)s, %(trouble_detail)s, %(now)s, %(now)s)
+SELECT n.id, n.key, n.title, n.source, n.rule, n.rule_checksum, n.target, n.parameters, n.labels, 'open',
+       'diagnose', n.severity, n.declared_severity, n.severity_unreadable, true, n.trouble, n.trouble_detail,
+       %(now)s, %(now)s
+FROM ROWS FROM (jsonb_to_recordset(%(incidents)s) AS (
+    id uuid, key text, title text, source text, rule text, rule_checksum text, target text, parameters jsonb,
+    labels jsonb, severity text, declared_severity text, severity_unreadable boolean, trouble text,
+    trouble_detail text)) WITH ORDINALITY AS n
+ORDER BY n.ordinality
 ON CONFLICT (key) WHERE status <> 'resolved' DO NOTHING
 RETURNING *;
+
+-- name: seen_again
+-- More notices of them came.
+UPDATE incident SET seen_at = greatest(seen_at, %(now)s) WHERE id = ANY(%(ids)s);
 
 -- name: joined
 -- A notice joined: the severity only ever rises, status and stage stay.

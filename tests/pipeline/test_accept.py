@@ -107,19 +107,27 @@ def test_a_page_is_due_one_second_after_acceptance_for_what_may_be_p0_or_p1(
 
 
 @pytest.mark.parametrize(
-    "severity, queue, priority", [("critical", "urgent", 4), ("warning", "normal", 2)]
+    "severities, priority",
+    [
+        (["critical"], 0),
+        (["info", "error", "warning"], 1),
+        (["warning"], 2),
+        (["info"], 3),
+        (["info", "nobody knows"], 1),
+    ],
 )
-def test_a_delivery_has_one_job_however_many_alerts_it_brings(
-    house: House, severity: str, queue: str, priority: int
+def test_a_delivery_waits_for_its_turn_by_its_gravest_alert(
+    house: House, severities: list[str], priority: int
 ) -> None:
-    accepted = house.post(*(alert("A", severity=severity, number=str(n)) for n in range(5)))
-    (job,) = house.sql("SELECT * FROM procrastinate_jobs")
-    assert job["args"] == {"delivery": str(accepted.delivery)}
-    assert (job["queue_name"], job["priority"]) == (queue, priority)
+    """It is one row, whatever it brings: no job stands beside it."""
+    house.post(*(alert(f"A{n}", severity=each) for n, each in enumerate(severities)))
+    (row,) = house.sql("SELECT priority, failures, triaged_at FROM delivery")
+    assert row == {"priority": priority, "failures": 0, "triaged_at": None}
+    assert house.jobs() == []
 
 
 def test_a_transaction_that_fails_keeps_nothing(house: House) -> None:
-    house.sql("ALTER TABLE procrastinate_jobs ADD CONSTRAINT broken CHECK (false) NOT VALID")
+    house.sql("ALTER TABLE raw_body ADD CONSTRAINT broken CHECK (false) NOT VALID")
     with pytest.raises(Refused):
         house.post(alert("A"))
     assert deliveries(house) == []

@@ -459,7 +459,6 @@ class Observer:
 def walk_all(house: House, accepted: Accepted) -> None:
     """Triage, then all walks at the same time."""
     triage(house.services, accepted.delivery)
-    house.sql("DELETE FROM procrastinate_jobs WHERE task_name = 'triage'")
     ids = [UUID(each["args"]["incident"]) for each in house.jobs()]
     house.sql("DELETE FROM procrastinate_jobs")
     with ThreadPoolExecutor(len(ids)) as pool:

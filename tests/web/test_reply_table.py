@@ -466,7 +466,7 @@ def broken(house: House) -> Iterator[Callable[[str], None]]:
     yield on
 
 
-@pytest.mark.parametrize("table", ["delivery", "procrastinate_jobs"])
+@pytest.mark.parametrize("table", ["delivery", "raw_body"])
 @pytest.mark.parametrize("severity", ["warning", "critical"])
 def test_our_database_away(
     door: Door, table: str, severity: str, broken: Callable[[str], None]

@@ -139,12 +139,12 @@ def test_our_own_mistake_is_500_and_tells_nothing(client: FlaskClient, house: Ho
 
 
 def test_a_session_that_breaks_in_the_middle_is_503(client: FlaskClient, house: House) -> None:
-    """As when our database is stopped between the delivery and its job."""
+    """As when our database is stopped in the middle of it."""
     house.sql(
         "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'"
     )
-    for table in ("delivery", "procrastinate_jobs"):
+    for table in ("delivery", "raw_body"):
         house.sql(
             f"CREATE TRIGGER die BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION die()"
         )

@@ -1,0 +1,229 @@
+"""Deliveries that wait: many at a time, the gravest first, and nobody pays for another's poison."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from responder.domain.ids import new_id
+from responder.pipeline.drain import TRIES, Drain
+from responder.pipeline.triage import triage
+from tests.house import House, alert
+
+Make = Callable[..., House]
+
+
+@pytest.fixture
+def house(make_house: Make) -> House:
+    return make_house([])
+
+
+def triaged(house: House) -> list[UUID]:
+    rows = house.sql("SELECT id FROM delivery WHERE triaged_at IS NOT NULL ORDER BY received_at")
+    return [row["id"] for row in rows]
+
+
+def test_many_deliveries_are_triaged_in_one_transaction(house: House) -> None:
+    for number in range(20):
+        house.post(alert("A", instance=str(number % 3)), alert("B", instance=str(number)))
+    assert Drain(house.services).once() == 20
+    assert Counter(house.outcomes()) == {"opened": 23, "joined": 17}
+    assert len(house.sql("SELECT DISTINCT xmin FROM alert")) == 1
+    assert house.gap() == (0, 0)
+
+
+def test_the_gravest_go_first_and_do_not_wait_for_others(house: House) -> None:
+    mild = house.post(alert("Mild", severity="info")).delivery
+    middling = house.post(alert("Middling", severity="warning")).delivery
+    grave = house.post(alert("Grave", severity="critical")).delivery
+    strange = house.post(alert("Strange", severity="nobody knows this")).delivery
+    drain = Drain(house.services)
+    assert drain.once() == 2
+    assert triaged(house) == [grave, strange]
+    assert drain.once() == 2
+    assert set(triaged(house)) == {mild, middling, grave, strange}
+    assert drain.once() == 0
+
+
+def test_one_drain_takes_what_is_urgent_alone(house: House) -> None:
+    house.post(alert("Mild", severity="info"))
+    drain = Drain(house.services, urgent=True)
+    assert drain.once() == 0
+    grave = house.post(alert("Grave", severity="critical")).delivery
+    assert drain.once() == 1
+    assert triaged(house) == [grave]
+
+
+def test_what_somebody_else_has_in_hand_is_passed_by(house: House) -> None:
+    theirs = house.post(alert("A")).delivery
+    ours = house.post(alert("B")).delivery
+    with psycopg.connect(house.services.store.url) as other:
+        other.execute("SELECT FROM responder.delivery WHERE id = %s FOR UPDATE", (theirs,))
+        assert Drain(house.services).once() == 1
+        assert triaged(house) == [ours]
+
+
+def test_several_drains_at_once_neither_double_nor_lose(house: House) -> None:
+    for number in range(120):
+        house.post(*(alert(f"A{(number + n) % 7}", instance="same") for n in range(5)))
+    with ThreadPoolExecutor(3) as pool:
+        drains = [Drain(house.services) for _ in range(3)]
+        taken = list(pool.map(lambda drain: sum(iter(drain.once, 0)), drains))
+    assert sum(taken) >= 120, "one that was overtaken begins again"
+    assert Counter(house.outcomes()) == {"opened": 7, "joined": 593}
+    assert len(house.incidents()) == 7
+    assert house.gap() == (0, 0)
+
+
+def poison(house: House) -> UUID:
+    """A delivery that our database refuses whenever it is triaged."""
+    house.sql("ALTER TABLE incident ADD CHECK (title NOT LIKE 'Poison%%') NOT VALID")
+    return house.post(alert("Poison")).delivery
+
+
+def test_poison_is_quarantined_and_costs_nobody_else_anything(house: House) -> None:
+    before = [house.post(alert(f"Before{number}")).delivery for number in range(3)]
+    poisoned = poison(house)
+    after = [house.post(alert(f"After{number}")).delivery for number in range(3)]
+    house.run_triage()
+    rows = {row["id"]: row for row in house.sql("SELECT id, outcome, note, failures FROM delivery")}
+    assert rows.pop(poisoned) == {
+        "id": poisoned,
+        "outcome": "quarantined",
+        "note": "triage failed three times",
+        "failures": TRIES,
+    }
+    assert {row["outcome"] for row in rows.values()} == {"accepted"}
+    assert set(rows) == {*before, *after}
+    assert Counter(house.outcomes()) == {"opened": 6, "quarantined": 1}
+    assert ("delivery", "quarantined") in house.trail()
+    assert house.gap() == (0, 0)
+    assert house.sql("SELECT * FROM in_hand WHERE deliveries @> ARRAY[%s]", poisoned) == []
+
+
+def died_with(house: House, *deliveries: UUID) -> None:
+    """What a worker leaves that dies in the middle: its locks are gone, its hand stays."""
+    with house.services.store.transaction() as tx:
+        tx.run("take_in_hand", drain=new_id(), deliveries=deliveries)
+
+
+def test_what_a_worker_died_with_is_triaged_alone(house: House) -> None:
+    deliveries = [house.post(alert(f"A{number}")).delivery for number in range(4)]
+    died_with(house, *deliveries[:2])
+    drain = Drain(house.services)
+    assert [drain.once() for _ in range(4)] == [1, 1, 2, 0]
+    assert house.outcomes() == ["opened"] * 4
+    assert house.gap() == (0, 0)
+
+
+def test_what_kills_its_workers_is_quarantined(house: House) -> None:
+    killer = house.post(alert("Killer")).delivery
+    harmless = house.post(alert("Harmless")).delivery
+    died_with(house, killer, harmless)
+    for _ in range(TRIES - 1):
+        died_with(house, killer)
+    house.run_triage()
+    rows = house.sql("SELECT id, outcome FROM delivery")
+    assert {row["id"]: row["outcome"] for row in rows} == {
+        killer: "quarantined",
+        harmless: "accepted",
+    }
+    assert ("delivery", "quarantined") in house.trail()
+    assert house.gap() == (0, 0)
+
+
+def test_a_lock_that_is_not_given_fails_nobody(house: House, make_house: Make) -> None:
+    """Somebody stuck holds an incident; its alert waits, the others do not, and none is blamed."""
+    house.post(alert("Stuck"))
+    house.run_jobs()
+    (incident,) = house.incidents()
+    held = house.post(alert("Stuck")).delivery
+    free = [house.post(alert(f"Free{number}")).delivery for number in range(3)]
+    drain = Drain(house.services)
+    with psycopg.connect(house.services.store.url) as other:
+        other.execute("SELECT FROM responder.incident WHERE id = %s FOR UPDATE", (incident.id,))
+        while drain.once():
+            pass
+        rows = house.sql("SELECT id, failures FROM delivery WHERE triaged_at IS NULL")
+        assert rows == [{"id": held, "failures": 0}]
+        assert set(free) < set(triaged(house))
+    assert Drain(house.services).once() == 1
+    assert house.outcomes().count("joined") == 1
+    assert house.gap() == (0, 0)
+
+
+def test_a_job_of_the_release_before_is_done(house: House) -> None:
+    """Its web processes enqueue one for each delivery, and do not say how grave it is."""
+    for number in range(3):
+        house.post(alert(f"Mild{number}", severity="info"))
+    grave = house.post(alert("Grave", severity="critical")).delivery
+    house.sql("UPDATE delivery SET priority = DEFAULT")
+    assert triage(house.services, grave)
+    assert triaged(house) == [grave]
+
+
+#: Who fires or not, in which minute it began or ended, how grave, and whether a delivery ends here.
+STORY = st.lists(
+    st.tuples(
+        st.sampled_from("ab"), st.booleans(), st.integers(0, 3), st.booleans(), st.booleans()
+    ),
+    min_size=1,
+    max_size=12,
+)
+#: Those of one turn; graver ones go before milder ones.
+WORDS = st.sampled_from([("info", "warning"), ("critical", "error"), ("error", "strange")])
+
+
+@given(story=STORY, words=WORDS)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_together_or_one_by_one_is_the_same(house: House, story: Any, words: Any) -> None:
+    """Outcomes, conditions, incidents and the trail, whatever came in whatever order."""
+    found = []
+    for together in (True, False):
+        prefix = str(new_id())
+        deliveries: list[list[dict[str, Any]]] = [[]]
+        for who, fires, minute, graver, ends in story:
+            status = "firing" if fires else "resolved"
+            at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+            told = alert(prefix + who, status, at, severity=words[graver])
+            told["endsAt"] = told["startsAt"] if not fires else told["endsAt"]
+            deliveries[-1].append(told)
+            if ends:
+                deliveries.append([])
+        taken = [house.post(*alerts).delivery for alerts in deliveries if alerts]
+        if together:
+            house.run_triage()
+        else:
+            for delivery in taken:
+                triage(house.services, delivery)
+        found.append(_left(house, prefix))
+    assert found[0] == found[1]
+
+
+def _left(house: House, prefix: str) -> list[Any]:
+    alerts = house.sql(
+        "SELECT right(name, 1) AS name, a.status, outcome, note, i.severity FROM alert a"
+        " LEFT JOIN incident i ON i.id = a.incident_id WHERE starts_with(name, %s) ORDER BY a.id",
+        prefix,
+    )
+    incidents = house.sql(
+        "SELECT right(labels ->> 'alertname', 1) AS name, status, stage, severity, walking, again,"
+        " declared_severity, severity_unreadable FROM incident"
+        " WHERE starts_with(labels ->> 'alertname', %s) ORDER BY name",
+        prefix,
+    )
+    conditions = house.sql(
+        "SELECT firing, fired_at, ended_at FROM condition"
+        " WHERE position(%s in latest::text) > 0 ORDER BY latest ->> 'notice'",
+        prefix,
+    )
+    return [alerts, incidents, conditions]
