@@ -49,10 +49,15 @@ def begin(
 
 def await_people(services: Services, tx: Transaction, incident: Incident) -> None:
     """It was handed over without waking anybody; whoever takes it in time lets all others sleep."""
-    path = rungs(services, about_incident(incident))
-    if path and tx.one("escalation", id=incident.id)["level"] < ON_CALL:
-        due_at = _patience_ends(services, incident, tx.now)
+    due_at = attention_due(services, tx, incident)
+    if due_at and tx.one("escalation", id=incident.id)["level"] < ON_CALL:
         tx.run("set_timer_soonest", id=incident.id, what="escalate", due_at=due_at)
+
+
+def attention_due(services: Services, tx: Transaction, incident: Incident) -> datetime | None:
+    """Until when somebody must take what is handed over now; None where nobody would be told."""
+    path = rungs(services, about_incident(incident))
+    return _patience_ends(services, incident, tx.now) if path else None
 
 
 def reached(tx: Transaction, incident: Incident, step: Step, round: int, before: str = "") -> None:

@@ -1,6 +1,7 @@
 """The stage around `plan`: gathers the facts, stores the decision, tells people or goes on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -145,23 +146,34 @@ def store_decision(
     findings: Sequence[Mapping[str, Any]],
 ) -> None:
     """The decision with all that it stands on, and its audit event."""
-    decision_id = services.new_id()
-    tx.run(
-        "insert_decision",
-        id=decision_id,
-        incident_id=incident.id,
-        attempt=incident.attempt,
-        action=decision.action,
-        reason=decision.reason,
-        sentence=decision.sentence,
-        finding=decision.finding,
-        option=decision.option,
-        parameters=dict(decision.parameters),
-        findings=list(findings),
-        facts=facts.to_json(),
-    )
+    incident = replace(incident, decision_id=services.new_id())
+    tx.together("insert_decisions", [decision_row(incident, decision, facts, findings)])
     looked = decision.reason == Reason.LOOK_AGAIN
-    tx.run("set_decision", id=incident.id, decision_id=decision_id, looked=looked)
+    tx.run("set_decision", id=incident.id, decision_id=incident.decision_id, looked=looked)
+    record_decision(tx, incident, decision)
+
+
+def decision_row(
+    incident: Incident, decision: Decision, facts: Facts, findings: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The decision that stands, as it is stored."""
+    return {
+        "id": incident.decision_id,
+        "incident_id": incident.id,
+        "attempt": incident.attempt,
+        "action": decision.action,
+        "reason": decision.reason,
+        "sentence": decision.sentence,
+        "finding": decision.finding,
+        "option": decision.option,
+        "parameters": dict(decision.parameters),
+        "findings": list(findings),
+        "facts": facts.to_json(),
+    }
+
+
+def record_decision(tx: Transaction, incident: Incident, decision: Decision) -> None:
+    """Its audit event."""
     record(
         tx,
         incident,
@@ -170,7 +182,7 @@ def store_decision(
         reason=decision.reason,
         option=decision.option,
         finding=decision.finding,
-        decision=str(decision_id),
+        decision=str(incident.decision_id),
     )
 
 

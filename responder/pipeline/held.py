@@ -54,7 +54,7 @@ def _take_up(services: Services, tx: Transaction, leased: Mapping[str, Any]) -> 
     known = leased["source"], leased["fingerprint"]
     outcome, incident = _placed(services, tx, Firing(alert, identity, known, actor, tx.now), row)
     tx.run("held_no_more", **key, incident_id=incident.id)
-    tx.run("insert_alert", **_own_notice(services, tx, row, alert, outcome, incident.id))
+    tx.together("insert_alerts", [_own_notice(services, tx, row, alert, outcome, incident.id)])
     tx.record(
         "held",
         actor,

@@ -9,8 +9,7 @@ from responder.domain.notification import Happening
 from responder.store import Transaction
 
 
-def write_message(
-    tx: Transaction,
+def message(
     message_id: UUID,
     key: str,
     receiver: str,
@@ -21,21 +20,25 @@ def write_message(
     document: Mapping[str, Any] | None = None,
     round: int = 0,
     beyond: bool = False,
-) -> None:
-    """document: what is told where there is no incident, whose own is read when it is sent.
+) -> dict[str, Any]:
+    """A row. document: what is told where there is no incident, whose own is read when it is sent.
 
     round: of the pager's key; beyond: a page after the first, for nobody once it is taken.
     """
-    tx.run(
-        "insert_notification",
-        id=message_id,
-        key=key,
-        receiver=receiver,
-        happening=happening,
-        due_at=due_at,
-        page=page,
-        incident_id=incident_id,
-        document=document or {},
-        round=round,
-        beyond=beyond,
-    )
+    return {
+        "id": message_id,
+        "key": key,
+        "receiver": receiver,
+        "happening": happening,
+        "due_at": due_at,
+        "page": page,
+        "incident_id": incident_id,
+        "document": document or {},
+        "round": round,
+        "beyond": beyond,
+    }
+
+
+def write_message(tx: Transaction, *told: Any, **more: Any) -> None:
+    """One `message`."""
+    tx.together("insert_notifications", [message(*told, **more)])

@@ -10,7 +10,7 @@ from responder.domain.incident import Incident
 from responder.domain.notification import Happening
 from responder.pipeline import climbing
 from responder.pipeline.maintenance import paging_resumes
-from responder.pipeline.messages import write_message
+from responder.pipeline.messages import message, write_message
 from responder.pipeline.services import Services, iso, record
 from responder.pipeline.whom import (
     About,
@@ -46,11 +46,20 @@ def tell(services: Services, tx: Transaction, incident: Incident, happening: Hap
 
 def tell_opened(services: Services, tx: Transaction, incidents: Sequence[Incident]) -> None:
     """Tell all who follow these new incidents, of which nobody was told anything yet."""
-    for incident in incidents:
-        for receiver, wakes in routed(services, incident.labels, incident.severity):
-            if not wakes:
-                told = (services.new_id(), incident.key, receiver, Happening.OPENED, tx.now)
-                write_message(tx, *told, incident_id=incident.id)
+    messages = [
+        message(
+            services.new_id(),
+            incident.key,
+            receiver,
+            Happening.OPENED,
+            tx.now,
+            incident_id=incident.id,
+        )
+        for incident in incidents
+        for receiver, wakes in routed(services, incident.labels, incident.severity)
+        if not wakes
+    ]
+    tx.together("insert_notifications", messages)
 
 
 def page(

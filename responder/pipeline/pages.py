@@ -5,6 +5,7 @@ due pages are sent under a lease and timers are fired. Workers deliver the other
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -87,8 +88,10 @@ def deliver_pages(services: Services) -> None:
 
 
 def deliver_messages(services: Services) -> None:
-    """What wakes nobody; workers do this."""
-    deliver(services, page=False)
+    """What wakes nobody; workers do this. While more is due it goes on, for a second at most."""
+    until = time.monotonic() + 1.0
+    while deliver(services, page=False) and time.monotonic() < until:
+        pass
 
 
 def triage_due(services: Services) -> None:

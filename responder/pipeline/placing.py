@@ -12,9 +12,10 @@ from uuid import UUID
 
 from responder.domain.actor import Actor
 from responder.domain.alert import Alert, AlertOutcome
-from responder.domain.incident import Incident, IncidentStatus, ResolvedBy
+from responder.domain.incident import Incident, IncidentStatus, ResolvedBy, Stage
 from responder.pipeline.notify import page, tell_opened
 from responder.pipeline.services import Services, record
+from responder.pipeline.unanswered import hand_over, is_unanswered
 from responder.pipeline.walking import enqueue_walks, nudge, reopen
 from responder.runbook.catalogue import Identity
 from responder.store import Transaction
@@ -51,7 +52,7 @@ class Placing:
         self._incidents: dict[UUID, Incident] = {}
         self._of_key: dict[str, UUID] = {}  # the one that is open, else the newest
         self._inserted: dict[str, Incident] = {}
-        self._opened: list[UUID] = []
+        self._opened: list[Incident] = []
         self._seen: set[UUID] = set()
 
     def lock(self, keys: Iterable[str], ids: Iterable[UUID | None]) -> None:
@@ -120,6 +121,7 @@ class Placing:
 
     def _row(self, firing: Firing) -> dict[str, Any]:
         alert, identity = firing.alert, firing.identity
+        unanswered = is_unanswered(alert, identity)
         rule = self._services.catalogue.rules.get(identity.rule or "")
         return {
             "id": str(self._services.new_id()),
@@ -131,6 +133,9 @@ class Placing:
             "target": identity.target,
             "parameters": dict(identity.parameters),
             "labels": dict(alert.labels),
+            "stage": Stage.WATCH if unanswered else Stage.DIAGNOSE,
+            "walking": not unanswered,
+            "decision_id": str(self._services.new_id()) if unanswered else None,
             "severity": identity.severity,
             "declared_severity": alert.severity,
             "severity_unreadable": alert.severity_unreadable,
@@ -155,7 +160,7 @@ class Placing:
     def _open(self, firing: Firing) -> Incident:
         identity = firing.identity
         incident = self._inserted.pop(identity.key)
-        self._opened.append(incident.id)
+        self._opened.append(incident)
         record(
             self._tx,
             incident,
@@ -216,9 +221,12 @@ class Placing:
         record(self._tx, incident, "suppressed", firing.actor, until=due.isoformat())
 
     def finish(self) -> None:
-        """What all of them have in common: people are told, walks begin, what joined was seen."""
+        """All together: people have it or walks begin, others are told, what joined was seen."""
         if self._seen:
             self._tx.run("seen_again", ids=tuple(sorted(self._seen)))
-        opened = [self._incidents[each] for each in self._opened]
-        tell_opened(self._services, self._tx, opened)
-        enqueue_walks(self._tx, opened)
+        handed_over = [each for each in self._opened if not each.walking]
+        hand_over(self._services, self._tx, handed_over)
+        now = [self._incidents[each.id] for each in self._opened]
+        tell_opened(self._services, self._tx, now)
+        walked = {each.id for each in self._opened if each.walking}
+        enqueue_walks(self._tx, [each for each in now if each.id in walked])

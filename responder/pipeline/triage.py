@@ -348,8 +348,9 @@ def _save(batch: Batch) -> None:
                 "note": entry.note,
             }
         )
-    batch.tx.many("insert_alert", rows)
-    batch.tx.many("update_condition", [_saved(batch, known) for known in batch.conditions])
+    batch.tx.together("insert_alerts", rows)
+    conditions = [_saved(batch, known) for known in sorted(batch.conditions)]
+    batch.tx.together("update_conditions", conditions)
 
 
 def _saved(batch: Batch, known: Known) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,6 +75,7 @@ class Transaction:
         self.connection = connection
         self.now = now
         self._code_version = code_version
+        self._events: list[dict[str, Any]] = []
 
     def all(self, query: str, **parameters: Any) -> list[DictRow]:
         """All rows of a named statement; `now` is always bound.
@@ -104,6 +105,11 @@ class Transaction:
             with self.connection.cursor() as cursor:
                 cursor.executemany(QUERIES[query].sql, bound)
 
+    def together(self, query: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A named statement once for all rows, each column an array."""
+        if rows:
+            self.run(query, **{name: tuple(row[name] for row in rows) for name in rows[0]})
+
     def record(
         self,
         what: str,
@@ -116,24 +122,29 @@ class Transaction:
         event_id: UUID | None = None,
         **details: Any,
     ) -> None:
-        """One audit event, in the same transaction as the change that it records.
+        """One audit event, in the same transaction as the change that it records: at its end.
 
         filed_at: the incident's opening; an event_id that is already there is not recorded twice.
         """
-        self.run(
-            "insert_audit_event",
-            id=event_id or new_id(),
-            filed_at=filed_at or self.now,
-            actor_kind=actor.kind,
-            actor=actor.name,
-            what=what,
-            subject=subject,
-            incident_id=incident_id,
-            before=before,
-            after=after,
-            details=details,
-            code_version=self._code_version,
-        )
+        event = {
+            "id": event_id or new_id(),
+            "filed_at": filed_at or self.now,
+            "actor_kind": actor.kind,
+            "actor": actor.name,
+            "what": what,
+            "subject": subject,
+            "incident_id": incident_id,
+            "before": before,
+            "after": after,
+            "details": details,
+            "code_version": self._code_version,
+        }
+        self._events.append(event)
+
+    def finish(self) -> None:
+        """What was recorded is written."""
+        self.together("insert_audit_events", self._events)
+        self._events = []
 
     def _execute(self, query: str, parameters: Mapping[str, Any]) -> psycopg.Cursor[DictRow]:
         """What has filters that may be left out is planned for those that are given, each time."""
@@ -148,7 +159,7 @@ class Transaction:
 def _adapt(value: Any) -> Any:
     if isinstance(value, Mapping | list):
         return Jsonb(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_adapt(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _check(connection: psycopg.Connection[DictRow]) -> None:
@@ -238,7 +249,9 @@ class Store:
                 answered = True
                 if time.monotonic() - began > SILENCE:
                     self.late_at = time.monotonic()
-                yield Transaction(connection, row["now"] + self.offset, self._code_version)
+                transaction = Transaction(connection, row["now"] + self.offset, self._code_version)
+                yield transaction
+                transaction.finish()
         except psycopg.errors.IntegrityError as error:
             raise Refused(error.diag.constraint_name or "an unnamed constraint") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:

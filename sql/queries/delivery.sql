@@ -78,12 +78,16 @@ WHERE (%(before)s::timestamptz IS NULL OR (received_at, id) < (%(before)s::times
 ORDER BY received_at DESC, id DESC
 LIMIT %(limit)s;
 
--- name: insert_alert
--- One notice with its outcome; written once.
+-- name: insert_alerts
+-- Notices, each with its outcome; written once.
 INSERT INTO alert (id, received_at, delivery_id, source, outcome, fingerprint, status, name, notice,
                    incident_id, note)
-VALUES (%(id)s, %(received_at)s, %(delivery_id)s, %(source)s, %(outcome)s, %(fingerprint)s,
-        %(status)s, %(name)s, %(notice)s, %(incident_id)s, %(note)s);
+SELECT a.id, a.received_at, a.delivery_id, a.source, a.outcome, a.fingerprint, a.status, a.name, a.notice,
+       a.incident_id, a.note
+FROM unnest(%(id)s::uuid[], %(received_at)s::timestamptz[], %(delivery_id)s::uuid[], %(source)s::text[],
+            %(outcome)s::text[], %(fingerprint)s::text[], %(status)s::text[], %(name)s::text[],
+            %(notice)s::jsonb[], %(incident_id)s::uuid[], %(note)s::text[])
+     AS a (id, received_at, delivery_id, source, outcome, fingerprint, status, name, notice, incident_id, note);
 
 -- name: told_alerts
 -- How many alerts of a delivery have their outcome.
@@ -106,13 +110,19 @@ JOIN condition c ON c.source = n.source AND c.fingerprint = n.fingerprint
 ORDER BY c.source, c.fingerprint
 FOR UPDATE OF c;
 
--- name: update_condition
--- What is known of it after the merge.
-UPDATE condition
-SET fired_at = %(fired_at)s, fired_seen = %(fired_seen)s, ended_at = %(ended_at)s,
-    ended_seen = %(ended_seen)s, last_seen = %(last_seen)s, latest = %(latest)s,
-    firing = %(firing)s, incident_id = %(incident_id)s, held_until = %(held_until)s, held_by = %(held_by)s
-WHERE source = %(source)s AND fingerprint = %(fingerprint)s;
+-- name: update_conditions
+-- What is known of them after the merge.
+UPDATE condition c
+SET fired_at = n.fired_at, fired_seen = n.fired_seen, ended_at = n.ended_at, ended_seen = n.ended_seen,
+    last_seen = n.last_seen, latest = n.latest, firing = n.firing, incident_id = n.incident_id,
+    held_until = n.held_until, held_by = n.held_by
+FROM unnest(%(source)s::text[], %(fingerprint)s::text[], %(fired_at)s::timestamptz[],
+            %(fired_seen)s::timestamptz[], %(ended_at)s::timestamptz[], %(ended_seen)s::timestamptz[],
+            %(last_seen)s::timestamptz[], %(latest)s::jsonb[], %(firing)s::boolean[], %(incident_id)s::uuid[],
+            %(held_until)s::timestamptz[], %(held_by)s::uuid[])
+     AS n (source, fingerprint, fired_at, fired_seen, ended_at, ended_seen, last_seen, latest, firing,
+           incident_id, held_until, held_by)
+WHERE c.source = n.source AND c.fingerprint = n.fingerprint;
 
 -- name: lease_held
 -- The next condition whose window is over; it comes again after the lease unless it is taken up.

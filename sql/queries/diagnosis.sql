@@ -63,13 +63,17 @@ SELECT
         WHERE u.target = %(target)s AND u.undoes IS NOT NULL AND u.status = 'committed' AND NOT u.dry_run
         GROUP BY changed) t) AS undone_tables;
 
--- name: insert_decision
--- The decision, with all that it stands on.
+-- name: insert_decisions
+-- Decisions, each with all that it stands on.
 INSERT INTO decision (id, incident_id, rule_checksum, at, attempt, action, reason, sentence, finding, option,
                       parameters, findings, facts)
-SELECT %(id)s, i.id, i.rule_checksum, %(now)s, %(attempt)s, %(action)s, %(reason)s, %(sentence)s, %(finding)s,
-       %(option)s, %(parameters)s, %(findings)s, %(facts)s
-FROM incident i WHERE i.id = %(incident_id)s;
+SELECT d.id, i.id, i.rule_checksum, %(now)s, d.attempt, d.action, d.reason, d.sentence, d.finding, d.option,
+       d.parameters, d.findings, d.facts
+FROM unnest(%(id)s::uuid[], %(incident_id)s::uuid[], %(attempt)s::int[], %(action)s::text[], %(reason)s::text[],
+            %(sentence)s::text[], %(finding)s::text[], %(option)s::text[], %(parameters)s::jsonb[],
+            %(findings)s::jsonb[], %(facts)s::jsonb[])
+     AS d (id, incident_id, attempt, action, reason, sentence, finding, option, parameters, findings, facts)
+JOIN incident i ON i.id = d.incident_id;
 
 -- name: decision
 -- One decision.

@@ -31,15 +31,15 @@ FOR UPDATE;
 -- name: insert_incidents
 -- New incidents; those do not come back whose keys somebody else opened this moment.
 INSERT INTO incident (id, key, title, source, rule, rule_checksum, target, parameters, labels, status,
-                      stage, severity, declared_severity, severity_unreadable, walking, trouble,
+                      stage, severity, declared_severity, severity_unreadable, walking, decision_id, trouble,
                       trouble_detail, opened_at, seen_at)
 SELECT n.id, n.key, n.title, n.source, n.rule, n.rule_checksum, n.target, n.parameters, n.labels, 'open',
-       'diagnose', n.severity, n.declared_severity, n.severity_unreadable, true, n.trouble, n.trouble_detail,
-       %(now)s, %(now)s
+       n.stage, n.severity, n.declared_severity, n.severity_unreadable, n.walking, n.decision_id, n.trouble,
+       n.trouble_detail, %(now)s, %(now)s
 FROM ROWS FROM (jsonb_to_recordset(%(incidents)s) AS (
     id uuid, key text, title text, source text, rule text, rule_checksum text, target text, parameters jsonb,
-    labels jsonb, severity text, declared_severity text, severity_unreadable boolean, trouble text,
-    trouble_detail text)) WITH ORDINALITY AS n
+    labels jsonb, stage text, severity text, declared_severity text, severity_unreadable boolean, walking boolean,
+    decision_id uuid, trouble text, trouble_detail text)) WITH ORDINALITY AS n
 ORDER BY n.ordinality
 ON CONFLICT (key) WHERE status <> 'resolved' DO NOTHING
 RETURNING *;
@@ -183,17 +183,28 @@ FROM alert WHERE incident_id = %(id)s ORDER BY received_at DESC, id DESC LIMIT 5
 SELECT id, at, actor_kind, actor, what, subject, before, after, details, code_version
 FROM audit_event WHERE incident_id = %(id)s AND what <> 'row' ORDER BY id;
 
--- name: insert_audit_event
--- One recorded fact; the same id is not recorded twice.
+-- name: insert_audit_events
+-- Recorded facts; the same id is not recorded twice.
 INSERT INTO audit_event (filed_at, id, at, actor_kind, actor, what, incident_id, subject, before, after,
                          details, code_version)
-VALUES (%(filed_at)s, %(id)s, %(now)s, %(actor_kind)s, %(actor)s, %(what)s, %(incident_id)s,
-        %(subject)s, %(before)s, %(after)s, %(details)s, %(code_version)s)
+SELECT e.filed_at, e.id, %(now)s, e.actor_kind, e.actor, e.what, e.incident_id, e.subject, e.before, e.after,
+       e.details, e.code_version
+FROM unnest(%(filed_at)s::timestamptz[], %(id)s::uuid[], %(actor_kind)s::text[], %(actor)s::text[],
+            %(what)s::text[], %(incident_id)s::uuid[], %(subject)s::text[], %(before)s::text[],
+            %(after)s::text[], %(details)s::jsonb[], %(code_version)s::text[])
+     AS e (filed_at, id, actor_kind, actor, what, incident_id, subject, before, after, details, code_version)
 ON CONFLICT DO NOTHING;
 
 -- name: set_timer
 -- Wake this incident at that time; an earlier time of the same kind is replaced.
 INSERT INTO timer (incident_id, what, due_at) VALUES (%(id)s, %(what)s, %(due_at)s)
+ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
+
+-- name: set_timers
+-- The same for many.
+INSERT INTO timer (incident_id, what, due_at)
+SELECT t.id, t.what, t.due_at
+FROM unnest(%(id)s::uuid[], %(what)s::text[], %(due_at)s::timestamptz[]) AS t (id, what, due_at)
 ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
 
 -- name: drop_timer

@@ -1,9 +1,13 @@
--- name: insert_notification
--- One message to one receiver, to be sent when it is due.
+-- name: insert_notifications
+-- Messages, each to one receiver, to be sent when it is due.
 INSERT INTO notification (id, incident_id, key, receiver, happening, page, status, document, created_at, due_at,
                           round, beyond)
-VALUES (%(id)s, %(incident_id)s, %(key)s, %(receiver)s, %(happening)s, %(page)s, 'due', %(document)s,
-        clock_timestamp(), %(due_at)s, %(round)s, %(beyond)s);
+SELECT n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, 'due', n.document, clock_timestamp(), n.due_at,
+       n.round, n.beyond
+FROM unnest(%(id)s::uuid[], %(incident_id)s::uuid[], %(key)s::text[], %(receiver)s::text[],
+            %(happening)s::text[], %(page)s::boolean[], %(document)s::jsonb[], %(due_at)s::timestamptz[],
+            %(round)s::int[], %(beyond)s::boolean[])
+     AS n (id, incident_id, key, receiver, happening, page, document, due_at, round, beyond);
 
 -- name: insert_sent_page
 -- A page that left while our database was away; it belongs to the incident that is open now, if any.

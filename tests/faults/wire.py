@@ -23,12 +23,12 @@ OF_A_FIX = frozenset(
         *("unsettled_fix", "decision", "advance", "lock_rule", "fixes_this_hour", "insert_fix"),
         *("permit", "lock_target", "switch_off_after_failover", "gate", "record_fix", "settle_fix"),
         *("forget_answers", "verifying_fix", "verify_fix", "try_slot", "free_slot", "set_timer"),
-        *("insert_audit_event", "lock_incident", "rest", "facts", "refusals"),
-        *("insert_decision", "set_decision"),
+        *("insert_audit_events", "lock_incident", "rest", "facts", "refusals"),
+        *("insert_decisions", "set_decision"),
     }
 )
 #: What a transaction of ours is called after.
-_STEPS = frozenset(["insert_fix", "record_fix", "settle_fix", "verify_fix", "insert_decision"])
+_STEPS = frozenset(["insert_fix", "record_fix", "settle_fix", "verify_fix", "insert_decisions"])
 _CANCEL = 80877102
 
 
