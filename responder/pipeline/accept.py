@@ -94,7 +94,7 @@ def accept(services: Services, source_name: str, request: Request) -> Accepted:
                 _limit(tx, source)
             accepted = keep(services, tx, read, severity, pages)
         hold.delivery = accepted.delivery
-    services.bell.ring()
+    services.bell.ring(urgent=bool(pages))
     return accepted
 
 

@@ -133,11 +133,11 @@ class Drains:
         self._services = services
         self._stopped = threading.Event()
         so_many = max(1, slots // 4)
-        kinds = [False] * so_many + [True] * max(1, so_many // 4)
-        self._woken = [threading.Event() for _ in kinds]
+        self._kinds = [False] * so_many + [True] * max(1, so_many // 4)
+        self._woken = [threading.Event() for _ in self._kinds]
         self._threads = [
             threading.Thread(target=self._run, args=each, name="drain", daemon=True)
-            for each in zip(kinds, self._woken, strict=True)
+            for each in zip(self._kinds, self._woken, strict=True)
         ]
         listening = (services.store.url, self._stopped, self._wake)
         self._threads.append(
@@ -151,13 +151,14 @@ class Drains:
     def stop(self) -> None:
         """Returns when the triage under way has ended."""
         self._stopped.set()
-        self._wake()
+        self._wake(urgent=True)
         for thread in self._threads:
             thread.join(timeout=10)
 
-    def _wake(self) -> None:
-        for woken in self._woken:
-            woken.set()
+    def _wake(self, urgent: bool) -> None:
+        for kind, woken in zip(self._kinds, self._woken, strict=True):
+            if urgent or not kind:
+                woken.set()
 
     def _run(self, urgent: bool, woken: threading.Event) -> None:
         drain = Drain(self._services, urgent)

@@ -1,5 +1,6 @@
 """Our own database: transactions of named statements, and nothing else."""
 
+import json
 import logging
 import math
 import re
@@ -7,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +38,8 @@ _READS_LONG = (
     " -c default_transaction_isolation=repeatable\\ read"
     " -c idle_in_transaction_session_timeout=10min"
 )
+#: Ids and times as PostgreSQL reads them.
+_TEXTS = partial(json.dumps, default=str)
 #: Statements with filters that may be left out, each `%(filter)s::type IS NULL OR ...`.
 _FILTERED = {
     name for name, each in QUERIES.items() if re.search(r"\)s::\w+ IS NULL\s+OR ", each.sql)
@@ -106,9 +110,9 @@ class Transaction:
                 cursor.executemany(QUERIES[query].sql, bound)
 
     def together(self, query: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """A named statement once for all rows, each column an array."""
+        """A named statement once for all rows, which are one JSON text on the way."""
         if rows:
-            self.run(query, **{name: tuple(row[name] for row in rows) for name in rows[0]})
+            self._execute(query, {"rows": Jsonb(rows, dumps=_TEXTS)})
 
     def record(
         self,
@@ -159,7 +163,7 @@ class Transaction:
 def _adapt(value: Any) -> Any:
     if isinstance(value, Mapping | list):
         return Jsonb(value)
-    return [_adapt(each) for each in value] if isinstance(value, tuple) else value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check(connection: psycopg.Connection[DictRow]) -> None:

@@ -20,6 +20,7 @@ _REST = 0.025
 LOOK_EVERY = 0.5
 _AGAIN = 1.0
 _DEADLINE = 2.0
+_URGENT = "urgent"
 
 _Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -36,11 +37,14 @@ class Bell:
     def __init__(self, url: str) -> None:
         self._url = url
         self._rung = threading.Event()
+        self._urgent = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
 
-    def ring(self) -> None:
-        """Something was committed that waits for a worker."""
+    def ring(self, urgent: bool) -> None:
+        """Something was committed that waits for a worker; urgent: P0 or P1."""
+        if urgent:
+            self._urgent.set()
         self._rung.set()
 
     def start(self) -> None:
@@ -62,21 +66,26 @@ class Bell:
     def _ring_on(self, connection: _Connection) -> None:
         while self._rung.wait() and not self._stopped.is_set():
             self._rung.clear()
+            urgent = self._urgent.is_set()
+            self._urgent.clear()
             with within(connection, _DEADLINE):
-                connection.execute(QUERIES["ring"].sql)
+                connection.execute(QUERIES["ring"].sql, {"what": _URGENT if urgent else ""})
             self._stopped.wait(_REST)
 
 
-def listen(url: str, stopped: threading.Event, wake: Callable[[], None]) -> None:
-    """Call `wake` whenever a bell rings, and now and then; returns when it is stopped."""
+def listen(url: str, stopped: threading.Event, wake: Callable[[bool], None]) -> None:
+    """Call `wake` whenever a bell rings, with whether it is urgent, and now and then for all.
+
+    Returns when it is stopped.
+    """
     while not stopped.is_set():
         try:
             with closing(_connect(url)) as connection:
                 connection.execute(QUERIES["hear_bells"].sql)
                 while not stopped.is_set():
-                    wake()
-                    for _ in connection.notifies(timeout=LOOK_EVERY, stop_after=1):
-                        pass
+                    wake(True)
+                    for told in connection.notifies(timeout=LOOK_EVERY):
+                        wake(told.payload == _URGENT)
         except (psycopg.OperationalError, psycopg.InterfaceError):
-            wake()
+            wake(True)
             stopped.wait(_AGAIN)

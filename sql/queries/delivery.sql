@@ -84,10 +84,9 @@ INSERT INTO alert (id, received_at, delivery_id, source, outcome, fingerprint, s
                    incident_id, note)
 SELECT a.id, a.received_at, a.delivery_id, a.source, a.outcome, a.fingerprint, a.status, a.name, a.notice,
        a.incident_id, a.note
-FROM unnest(%(id)s::uuid[], %(received_at)s::timestamptz[], %(delivery_id)s::uuid[], %(source)s::text[],
-            %(outcome)s::text[], %(fingerprint)s::text[], %(status)s::text[], %(name)s::text[],
-            %(notice)s::jsonb[], %(incident_id)s::uuid[], %(note)s::text[])
-     AS a (id, received_at, delivery_id, source, outcome, fingerprint, status, name, notice, incident_id, note);
+FROM jsonb_to_recordset(%(rows)s) AS a (
+    id uuid, received_at timestamptz, delivery_id uuid, source text, outcome text, fingerprint text, status
+    text, name text, notice jsonb, incident_id uuid, note text);
 
 -- name: told_alerts
 -- How many alerts of a delivery have their outcome.
@@ -116,12 +115,10 @@ UPDATE condition c
 SET fired_at = n.fired_at, fired_seen = n.fired_seen, ended_at = n.ended_at, ended_seen = n.ended_seen,
     last_seen = n.last_seen, latest = n.latest, firing = n.firing, incident_id = n.incident_id,
     held_until = n.held_until, held_by = n.held_by
-FROM unnest(%(source)s::text[], %(fingerprint)s::text[], %(fired_at)s::timestamptz[],
-            %(fired_seen)s::timestamptz[], %(ended_at)s::timestamptz[], %(ended_seen)s::timestamptz[],
-            %(last_seen)s::timestamptz[], %(latest)s::jsonb[], %(firing)s::boolean[], %(incident_id)s::uuid[],
-            %(held_until)s::timestamptz[], %(held_by)s::uuid[])
-     AS n (source, fingerprint, fired_at, fired_seen, ended_at, ended_seen, last_seen, latest, firing,
-           incident_id, held_until, held_by)
+FROM jsonb_to_recordset(%(rows)s) AS n (
+    source text, fingerprint text, fired_at timestamptz, fired_seen timestamptz, ended_at timestamptz,
+    ended_seen timestamptz, last_seen timestamptz, latest jsonb, firing boolean, incident_id uuid,
+    held_until timestamptz, held_by uuid)
 WHERE c.source = n.source AND c.fingerprint = n.fingerprint;
 
 -- name: lease_held

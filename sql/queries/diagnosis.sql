@@ -69,10 +69,9 @@ INSERT INTO decision (id, incident_id, rule_checksum, at, attempt, action, reaso
                       parameters, findings, facts)
 SELECT d.id, i.id, i.rule_checksum, %(now)s, d.attempt, d.action, d.reason, d.sentence, d.finding, d.option,
        d.parameters, d.findings, d.facts
-FROM unnest(%(id)s::uuid[], %(incident_id)s::uuid[], %(attempt)s::int[], %(action)s::text[], %(reason)s::text[],
-            %(sentence)s::text[], %(finding)s::text[], %(option)s::text[], %(parameters)s::jsonb[],
-            %(findings)s::jsonb[], %(facts)s::jsonb[])
-     AS d (id, incident_id, attempt, action, reason, sentence, finding, option, parameters, findings, facts)
+FROM jsonb_to_recordset(%(rows)s) AS d (
+    id uuid, incident_id uuid, attempt int, action text, reason text, sentence text, finding text, option
+    text, parameters jsonb, findings jsonb, facts jsonb)
 JOIN incident i ON i.id = d.incident_id;
 
 -- name: decision

@@ -189,10 +189,9 @@ INSERT INTO audit_event (filed_at, id, at, actor_kind, actor, what, incident_id,
                          details, code_version)
 SELECT e.filed_at, e.id, %(now)s, e.actor_kind, e.actor, e.what, e.incident_id, e.subject, e.before, e.after,
        e.details, e.code_version
-FROM unnest(%(filed_at)s::timestamptz[], %(id)s::uuid[], %(actor_kind)s::text[], %(actor)s::text[],
-            %(what)s::text[], %(incident_id)s::uuid[], %(subject)s::text[], %(before)s::text[],
-            %(after)s::text[], %(details)s::jsonb[], %(code_version)s::text[])
-     AS e (filed_at, id, actor_kind, actor, what, incident_id, subject, before, after, details, code_version)
+FROM jsonb_to_recordset(%(rows)s) AS e (
+    filed_at timestamptz, id uuid, actor_kind text, actor text, what text, incident_id uuid, subject text,
+    before text, after text, details jsonb, code_version text)
 ON CONFLICT DO NOTHING;
 
 -- name: set_timer
@@ -204,7 +203,8 @@ ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
 -- The same for many.
 INSERT INTO timer (incident_id, what, due_at)
 SELECT t.id, t.what, t.due_at
-FROM unnest(%(id)s::uuid[], %(what)s::text[], %(due_at)s::timestamptz[]) AS t (id, what, due_at)
+FROM jsonb_to_recordset(%(rows)s) AS t (
+    id uuid, what text, due_at timestamptz)
 ON CONFLICT (incident_id, what) DO UPDATE SET due_at = EXCLUDED.due_at;
 
 -- name: drop_timer

@@ -4,10 +4,9 @@ INSERT INTO notification (id, incident_id, key, receiver, happening, page, statu
                           round, beyond)
 SELECT n.id, n.incident_id, n.key, n.receiver, n.happening, n.page, 'due', n.document, clock_timestamp(), n.due_at,
        n.round, n.beyond
-FROM unnest(%(id)s::uuid[], %(incident_id)s::uuid[], %(key)s::text[], %(receiver)s::text[],
-            %(happening)s::text[], %(page)s::boolean[], %(document)s::jsonb[], %(due_at)s::timestamptz[],
-            %(round)s::int[], %(beyond)s::boolean[])
-     AS n (id, incident_id, key, receiver, happening, page, document, due_at, round, beyond);
+FROM jsonb_to_recordset(%(rows)s) AS n (
+    id uuid, incident_id uuid, key text, receiver text, happening text, page boolean, document jsonb, due_at
+    timestamptz, round int, beyond boolean);
 
 -- name: insert_sent_page
 -- A page that left while our database was away; it belongs to the incident that is open now, if any.

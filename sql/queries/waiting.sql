@@ -36,7 +36,7 @@ UPDATE delivery SET failures = failures + 1 WHERE id = ANY(%(ids)s) AND triaged_
 
 -- name: ring
 -- Something waits for triage.
-SELECT pg_notify('responder_delivery', '');
+SELECT pg_notify('responder_delivery', %(what)s);
 
 -- name: hear_bells
 -- Whenever something waits for triage.

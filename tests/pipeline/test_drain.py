@@ -175,7 +175,7 @@ STORY = st.lists(
         st.sampled_from("ab"), st.booleans(), st.integers(0, 3), st.booleans(), st.booleans()
     ),
     min_size=1,
-    max_size=12,
+    max_size=10,
 )
 #: Those of one turn; graver ones go before milder ones.
 WORDS = st.sampled_from([("info", "warning"), ("critical", "error"), ("error", "strange")])
@@ -185,7 +185,7 @@ def test_together_or_one_by_one_is_the_same(house: House) -> None:
     """Outcomes, conditions and incidents, whatever came in whatever order."""
 
     @given(story=STORY, words=WORDS)
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     def holds(story: list[tuple[str, bool, int, bool, bool]], words: tuple[str, str]) -> None:
         assert _after(house, story, words, together=True) == _after(
             house, story, words, together=False
