@@ -20,16 +20,22 @@ from responder.store.slots import Slots
 from responder.store.vault import Vault
 
 
-def build(settings: Settings, pool_size: int = 12, offset: timedelta = timedelta()) -> Services:
+def build(
+    settings: Settings,
+    pool_size: int = 12,
+    offset: timedelta = timedelta(),
+    catalogue: Catalogue | None = None,
+) -> Services:
     """Everything a process needs; nothing is connected yet, call `services.store.open()`.
 
-    RunbookWrong: a rule cannot be loaded; SecretMissing: the database's URL is not there.
+    catalogue: of these settings, where it is loaded already. RunbookWrong: a rule cannot be loaded;
+    SecretMissing: the database's URL is not there.
     """
     url = settings.database.value()
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return Services(
         settings=settings,
-        catalogue=load_catalogue(settings),
+        catalogue=catalogue or load_catalogue(settings),
         store=Store(url, pool_size, __version__, offset),
         bell=Bell(url),
         slots=Slots(url),

@@ -9,10 +9,11 @@ import click
 
 from responder.app import build, load_catalogue
 from responder.cli.common import Refusal, config_option, read_settings
-from responder.cli.roles import excesses, rights_of
+from responder.cli.roles import too_much
 from responder.domain.secret import SecretMissing
 from responder.domain.settings import Settings
 from responder.log import configure
+from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import RunbookWrong
 from responder.store.migrations import DatabaseAway, MigrationRefused, pending, why_away
 from responder.store.migrations import migrate as apply_migrations
@@ -74,9 +75,9 @@ def _port(address: str) -> str:
 def work(config: Path, slots: int) -> None:
     """Diagnose, fix, verify and notify, until SIGTERM."""
     settings = read_settings(config)
-    _ready(settings)
+    catalogue = _ready(settings)
     configure()
-    run(build(settings, pool_size=slots * 2 + 4), slots)
+    run(build(settings, pool_size=slots * 2 + 4, catalogue=catalogue), slots)
 
 
 @click.command()
@@ -113,8 +114,8 @@ def _can_encrypt(settings: Settings) -> None:
         ) from None
 
 
-def _ready(settings: Settings) -> None:
-    """Refuse to start on what would fail later, with every mistake of the runbook at once.
+def _ready(settings: Settings) -> Catalogue:
+    """The rules, loaded; refuse to start on what would fail later, with all mistakes of rules.
 
     A role that can do more than it needs is refused, too; a target that does not answer is not.
     """
@@ -131,8 +132,7 @@ def _ready(settings: Settings) -> None:
     if missing:
         raise Refusal(f"our database lacks {', '.join(missing)}; run: responder migrate")
     _can_encrypt(settings)
-    too_much = [
-        said for each in rights_of(settings, catalogue, database) for said in excesses(each)
-    ]
-    if too_much:
-        raise Refusal("roles of targets can do too much:\n  " + "\n  ".join(too_much))
+    excess = list(too_much(settings, catalogue, database))
+    if excess:
+        raise Refusal("roles of targets can do too much:\n  " + "\n  ".join(excess))
+    return catalogue

@@ -35,6 +35,8 @@ from responder.targets.script import script
 #: down must not hold anybody up.
 _SLOT_SECONDS = 1.0
 _PATIENCE = 8.0
+#: So many rules are read first, when it is asked whether a role has too much.
+_PORTIONS = (100, 1000)
 
 
 @click.command()
@@ -80,10 +82,12 @@ def roles(
         click.echo(script(name, wanted, schemas), nl=False)
 
 
-def needs_for(target: Target, role: Role, catalogue: Catalogue) -> Needs:
-    """What the rules of this kind of target need."""
-    rules = catalogue.rules.values()
-    return needs_of(role, [rule for rule in rules if rule.rule.target == target.kind])
+def needs_for(
+    target: Target, role: Role, catalogue: Catalogue, at_most: int | None = None
+) -> Needs:
+    """What the rules of this kind of target need, or the first ones of them."""
+    rules = [each for each in catalogue.rules.values() if each.rule.target == target.kind]
+    return needs_of(role, rules[:at_most])
 
 
 def rights_of(
@@ -93,13 +97,35 @@ def rights_of(
 
     database: ours, where a connection takes its place among the others.
     """
+    needs = [(target, needs_for(target, role, catalogue)) for target, role in _logins(settings)]
+    yield from _asked(needs, database)
+
+
+def too_much(settings: Settings, catalogue: Catalogue, database: str) -> Iterator[str]:
+    """What roles can do that nothing needs. Which grants statements need is slow to find out, so
+    ever more of a large runbook is read only while a role still seems to have too much.
+    """
+    suspects = list(_logins(settings))
+    for at_most in (0, *_PORTIONS, None):
+        needs = [(each, needs_for(each, role, catalogue, at_most)) for each, role in suspects]
+        rights = [each for each in _asked(needs, database) if each.excess]
+        suspects = [(settings.targets[each.target], each.kind) for each in rights]
+    for each in rights:
+        yield from excesses(each)
+
+
+def _logins(settings: Settings) -> Iterator[tuple[Target, Role]]:
+    for target in settings.targets.values():
+        for role in Role:
+            if role == Role.READING or target.writing is not None:
+                yield target, role
+
+
+def _asked(wanted: Sequence[tuple[Target, Needs]], database: str | None) -> Iterator[Rights]:
     slots = Slots(database) if database else None
-    pool = ThreadPoolExecutor(max(1, 2 * len(settings.targets)))
+    pool = ThreadPoolExecutor(max(1, len(wanted)))
     asked = {
-        pool.submit(_ask, target, needs_for(target, role, catalogue), slots): (target, role)
-        for target in settings.targets.values()
-        for role in Role
-        if role == Role.READING or target.writing is not None
+        pool.submit(_ask, target, needs, slots): (target, needs.role) for target, needs in wanted
     }
     done, _ = wait(asked, _PATIENCE)
     for future, (target, role) in asked.items():

@@ -33,7 +33,7 @@ def explain(catalogue: Catalogue, notice: Notice) -> dict[str, Any]:
         "parameters": dict(identity.parameters),
         "trouble": identity.trouble,
         "detail": identity.detail,
-        "rules": [asdict(trial) for trial in identity.trials],
+        "rules": [asdict(trial) for trial in catalogue.trials(notice)],
     }
 
 

@@ -13,7 +13,7 @@ from responder.domain.incident import (
     incident_key,
     incident_key_without_rule,
 )
-from responder.domain.matcher import first_failed
+from responder.domain.matcher import Index, first_failed
 from responder.domain.settings import Target
 from responder.domain.severity import Severity
 from responder.runbook.loader import LoadedRule
@@ -43,7 +43,6 @@ class Identity:
     trouble: Reason | None
     detail: str
     matched: int
-    trials: Sequence[Trial]
 
 
 class Catalogue:
@@ -52,11 +51,13 @@ class Catalogue:
     def __init__(self, rules: Sequence[LoadedRule], targets: Mapping[str, Target]) -> None:
         self.rules = {rule.name: rule for rule in rules}
         self._targets = targets
+        self._index = Index([rule.matchers for rule in rules])
+        self._in_order = list(rules)
 
     def identify(self, alert: Alert) -> Identity:
         """The rule (most severe folder first, then by name), the target, key and severity."""
-        trials = [self._try(rule, alert) for rule in self.rules.values()]
-        matched = [trial.rule for trial in trials if trial.failed is None]
+        likely = [self._in_order[place] for place in self._index.likely(alert.labels)]
+        matched = [rule for rule in likely if first_failed(rule.matchers, alert.labels) is None]
         if not matched:
             return Identity(
                 key=incident_key_without_rule(alert.source, alert.fingerprint),
@@ -67,9 +68,8 @@ class Catalogue:
                 trouble=Reason.NO_RULE,
                 detail="",
                 matched=0,
-                trials=trials,
             )
-        rule = self.rules[matched[0]]
+        rule = matched[0]
         target, trouble, detail = self._pick_target(rule, alert)
         parameters = {
             name: label.value(alert.labels) for name, label in rule.rule.parameters.items()
@@ -88,8 +88,11 @@ class Catalogue:
             trouble=trouble,
             detail=detail,
             matched=len(matched),
-            trials=trials,
         )
+
+    def trials(self, alert: Alert) -> list[Trial]:
+        """Each rule tried on it, in order."""
+        return [self._try(rule, alert) for rule in self._in_order]
 
     @staticmethod
     def _try(rule: LoadedRule, alert: Alert) -> Trial:

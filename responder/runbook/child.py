@@ -7,6 +7,7 @@ answers and ends. What it is asked and what it answers are JSON, over a socket f
 
 import ast
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import CodeType
@@ -29,12 +30,14 @@ from typing import Any, NoReturn
 
 from responder.domain.alert import alert_from_json
 from responder.domain.answer import answer_from_json
-from responder.runbook.module import RuleFailed, compiled, described, executed
+from responder.runbook.module import RuleFailed, described, executed
 from responder.runbook.rule import Case, Finding
 
 #: What one run of a module may have.
 MEMORY_MB = 256
 FINDINGS = 100
+#: So many modules are kept compiled, those that were run last.
+KEPT = 500
 #: What comes before a module's source: the seconds that its run may take, and the length.
 HEAD = struct.Struct("!BI")
 #: Modules that rules are likely to import, and what others import late, when no file can be opened.
@@ -46,6 +49,7 @@ _AHEAD = (
 )
 #: Never there: memory read and written past Python, and a browser that opens when it is imported.
 _NEVER = frozenset({"ctypes", "_ctypes", "antigravity"})
+_STANDARD = sys.stdlib_module_names - _NEVER
 #: What Python tells of and a rule may do; all else that Python tells of is refused.
 _ALLOWED = frozenset(
     {
@@ -66,6 +70,7 @@ _IDS = {
     **dict.fromkeys(("os.system", "os.spawn", "os.startfile", "pty.spawn"), "start a process"),
     **dict.fromkeys(("os.kill", "os.killpg", "signal.pthread_kill"), "end a process"),
 }
+Code = CodeType | Exception
 _NOBODY = 65534
 _TOO_LARGE = f'{{"failed": "used more than {MEMORY_MB} MB"}}'.encode()
 _LEFT = b'{"failed": "left the process"}'
@@ -94,7 +99,7 @@ def serve() -> None:
     running: dict[int, float] = {}
     while (asked := _next(control, running)) is not None:
         connection, seconds, source = asked
-        code = _compiled(source)
+        code = _kept(source)
         pid = os.fork()
         if pid == 0:
             control.close()
@@ -122,21 +127,27 @@ def _next(
             return socket.socket(fileno=received[0]), seconds, source
 
 
-@cache
-def _compiled(source: bytes) -> CodeType | Exception:
+@lru_cache(KEPT)
+def _kept(source: bytes) -> Code:
+    """The code of a module, compiled once."""
+    try:
+        return _compiled(source)
+    finally:
+        gc.collect()
+        gc.freeze()  # what forks share, they need not copy
+
+
+def _compiled(source: bytes) -> Code:
     """The code, not yet run, when all that it may import is there; or why there is none."""
     try:
         tree = ast.parse(source)
         for name in _imported(tree):
-            if name.partition(".")[0] in sys.stdlib_module_names - _NEVER:
+            if name not in sys.modules and name.partition(".")[0] in _STANDARD:
                 with suppress(ImportError):
                     importlib.import_module(name)
-        return compiled("rule", source)
+        return compile(tree, "rule.py", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return error
-    finally:
-        gc.collect()
-        gc.freeze()  # what forks share, they need not copy
 
 
 def _never(event: str, about: tuple[Any, ...]) -> None:
@@ -153,13 +164,17 @@ def _end_overdue(running: dict[int, float]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _run(connection: socket.socket, seconds: int, code: CodeType | Exception) -> NoReturn:
+def _run(connection: socket.socket, seconds: int, code: Code) -> NoReturn:
     """Never returns: what a rule leaves behind, such as `atexit`, ends here too."""
     try:
         connection.sendall(b" ")  # it has begun: from now on the time is the rule's
         asked = json.loads(b"".join(iter(lambda: connection.recv(1 << 20), b"")))
+        codes = {
+            name: _compiled(text.encode("latin-1"))
+            for name, text in asked.get("sources", {}).items()
+        }
         _give_up(seconds)
-        connection.sendall(_reply(asked, code, _seal()))
+        connection.sendall(_reply(asked, codes or code, _seal()))
     finally:
         os._exit(0)
 
@@ -213,9 +228,10 @@ def _seal() -> list[str]:
     return refused
 
 
-def _reply(asked: Mapping[str, Any], code: CodeType | Exception, refused: list[str]) -> bytes:
+def _reply(asked: Mapping[str, Any], code: Code | Mapping[str, Code], refused: list[str]) -> bytes:
     try:
-        reply = json.dumps(_done(asked, code), allow_nan=False).encode()
+        done = _done(asked, code) if not isinstance(code, Mapping) else _descriptions(code)
+        reply = json.dumps(done, allow_nan=False).encode()
     except MemoryError:
         return _TOO_LARGE
     except (SystemExit, KeyboardInterrupt):
@@ -228,12 +244,18 @@ def _reply(asked: Mapping[str, Any], code: CodeType | Exception, refused: list[s
     return reply
 
 
-def _done(asked: Mapping[str, Any], code: CodeType | Exception) -> dict[str, Any]:
+def _descriptions(codes: Mapping[str, Code]) -> dict[str, Any]:
+    return {"descriptions": {name: _description(name, code) for name, code in codes.items()}}
+
+
+def _done(asked: Mapping[str, Any], code: Code) -> dict[str, Any]:
     if isinstance(code, Exception):
         raise code
     rule, case = executed(asked["name"], code), asked["case"]
     if case is None:
         return {"description": described(rule)}
+    if asked["digest"] not in (None, digest_of(described(rule))):
+        raise RuleFailed("says other things of itself than when it was loaded")
     told = Case(
         alert=alert_from_json(case["alert"]),
         parameters=case["parameters"],
@@ -244,6 +266,32 @@ def _done(asked: Mapping[str, Any], code: CodeType | Exception) -> dict[str, Any
     if len(findings) > FINDINGS:
         raise RuleFailed(f"concluded more than {FINDINGS} findings")
     return {"findings": [_plain(each) for each in findings]}
+
+
+def _description(name: str, code: Code) -> dict[str, Any] | None:
+    """What a module says of itself; None when it must be asked alone, to be told what is wrong."""
+    try:
+        if isinstance(code, Exception):
+            return None
+        plain = described(executed(name, code))
+        json.dumps(plain, allow_nan=False)
+    except Exception:  # a rule is somebody's code
+        return None
+    return plain
+
+
+def digest_of(description: Mapping[str, Any]) -> str:
+    """Of all that a rule says of itself; the order of what stands in a list may come by chance."""
+    return hashlib.sha256(json.dumps(_ordered(description), sort_keys=True).encode()).hexdigest()
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _ordered(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        parts = (_ordered(each) for each in value)
+        return sorted(parts, key=lambda each: json.dumps(each, sort_keys=True))
+    return value
 
 
 def _plain(finding: object) -> dict[str, Any]:

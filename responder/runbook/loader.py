@@ -17,7 +17,7 @@ from responder.domain.incident import SEVERITY_LABELS
 from responder.domain.matcher import Matcher, parse_matcher
 from responder.domain.severity import Severity
 from responder.domain.statements import Statement, parse_statements
-from responder.runbook.module import HERE, Description, Place, RuleFailed
+from responder.runbook.module import HERE, Description, Place, RuleFailed, Told
 from responder.runbook.rule import Case, Diagnostic, Finding, Label, Option, Rule, Sql
 from responder.runbook.schedule import next_due, plain_value
 from responder.runbook.typed import typed
@@ -76,9 +76,13 @@ def load(root: Path, place: Place = HERE) -> list[LoadedRule]:
     loaded: list[LoadedRule] = []
     mistakes: list[str] = []
     for severity in Severity:
-        for path in sorted((root / "rules" / severity.lower()).glob("[!_]*.py")):
+        paths = sorted((root / "rules" / severity.lower()).glob("[!_]*.py"))
+        sources = {path.stem: path.read_bytes() for path in paths}
+        told = place.describe(sources)
+        for path in paths:
+            name = path.stem
             try:
-                rule = _load_one(root, path, severity, place)
+                rule = _load_one(root, severity, name, sources[name], told[name], place)
             except RunbookWrong as wrong:
                 mistakes += wrong.mistakes
                 continue
@@ -93,17 +97,19 @@ def load(root: Path, place: Place = HERE) -> list[LoadedRule]:
     return loaded
 
 
-def _load_one(root: Path, path: Path, severity: Severity, place: Place) -> LoadedRule:
-    name = path.stem
-    source = path.read_bytes()
+def _load_one(
+    root: Path, severity: Severity, name: str, source: bytes, told: Told, place: Place
+) -> LoadedRule:
     sql_path = root / "sql" / "rules" / f"{name}.sql"
     sql = sql_path.read_bytes() if sql_path.exists() else b""
     try:
-        described = typed(Description, place.describe(name, source), name)
+        if isinstance(told, RuleFailed):
+            raise told
+        described = typed(Description, told, name)
         matchers = tuple(sorted(parse_matcher(text) for text in described.answers))
         statements = parse_statements(sql.decode(), f"sql/rules/{name}.sql")
     except (RuleFailed, ValueError) as error:
-        raise RunbookWrong([f"{severity.lower()}/{path.name}: {error}"]) from error
+        raise RunbookWrong([f"{severity.lower()}/{name}.py: {error}"]) from error
     return LoadedRule(
         name=name,
         severity=severity,
@@ -287,9 +293,12 @@ def _strays(root: Path) -> Iterator[str]:
 
 
 def _clashes(rules: Sequence[LoadedRule]) -> Iterator[str]:
-    for index, rule in enumerate(rules):
-        for other in rules[:index]:
-            if other.name == rule.name:
-                yield f"two rules are named {rule.name}: {other.severity} and {rule.severity}"
-            elif other.matchers == rule.matchers:
-                yield f"{other.name} and {rule.name} answer exactly the same alerts"
+    names: dict[str, LoadedRule] = {}
+    answers: dict[tuple[Matcher, ...], LoadedRule] = {}
+    for rule in rules:
+        if other := names.get(rule.name):
+            yield f"two rules are named {rule.name}: {other.severity} and {rule.severity}"
+        elif other := answers.get(rule.matchers):
+            yield f"{other.name} and {rule.name} answer exactly the same alerts"
+        names.setdefault(rule.name, rule)
+        answers.setdefault(rule.matchers, rule)

@@ -44,27 +44,25 @@ class Description:
     concludes: bool
 
 
-class Place(Protocol):
-    """Where modules of rules are run, from their source. Both raise RuleFailed."""
+#: A `Description` as plain data, whose types nobody has looked at.
+Told = Mapping[str, Any] | RuleFailed
 
-    def describe(self, name: str, source: bytes) -> Mapping[str, Any]:
-        """A `Description` as plain data, whose types nobody has looked at."""
+
+class Place(Protocol):
+    """Where modules of rules are run, from their source."""
+
+    def describe(self, sources: Mapping[str, bytes]) -> Mapping[str, Told]:
+        """Modules of one folder, by name: what each says of itself, or why it says nothing."""
 
     def conclude(self, name: str, source: bytes, case: Case) -> Iterable[Finding]:
-        """What the rule concludes."""
+        """What the rule concludes. RuleFailed."""
 
 
 class Here:
     """This very process. Not for one that holds credentials."""
 
-    def describe(self, name: str, source: bytes) -> Mapping[str, Any]:
-        """RuleFailed for whatever it raises: a rule is somebody's code."""
-        try:
-            return described(executed(name, compiled(name, source)))
-        except RuleFailed:
-            raise
-        except Exception as error:
-            raise RuleFailed(f"{type(error).__name__}: {error}") from error
+    def describe(self, sources: Mapping[str, bytes]) -> Mapping[str, Told]:
+        return {name: _told(name, source) for name, source in sources.items()}
 
     def conclude(self, name: str, source: bytes, case: Case) -> Iterable[Finding]:
         """It may raise anything at all, also while its findings are taken."""
@@ -72,6 +70,16 @@ class Here:
 
 
 HERE = Here()
+
+
+def _told(name: str, source: bytes) -> Told:
+    """Whatever it raises: a rule is somebody's code."""
+    try:
+        return described(executed(name, compiled(name, source)))
+    except RuleFailed as failed:
+        return failed
+    except Exception as error:
+        return RuleFailed(f"{type(error).__name__}: {error}")
 
 
 def compiled(name: str, source: bytes) -> CodeType:

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from responder.runbook.child import FINDINGS, HEAD
+from responder.runbook.child import FINDINGS, HEAD, digest_of
 from responder.runbook.loader import LoadedRule, load
-from responder.runbook.module import RuleFailed
+from responder.runbook.module import RuleFailed, Told
 from responder.runbook.rule import Case, Finding
 from responder.runbook.typed import typed
 
@@ -25,6 +26,8 @@ from responder.runbook.typed import typed
 _TO_START, _TO_DESCRIBE, TO_CONCLUDE = 10, 10, 2
 #: A rule that did not end in time is not asked again so soon: a storm would wait for each of them.
 _REST = 10.0
+#: Modules that are described in one run, and how many such runs there are at once.
+TOGETHER, _RUNS = 50, 2
 _MOST_BYTES = 1 << 20
 _NOWHERE = "has no process to run in"
 #: The file stands in <root>/responder/runbook.
@@ -59,26 +62,63 @@ class RuleProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._resting: dict[bytes, float] = {}
+        self._digests: dict[bytes, str] = {}  # of what rules said of themselves, by their source
 
     @property
     def pid(self) -> int | None:
         """The child's id; None when there is none."""
         return self._process.pid if self._process else None
 
-    def describe(self, name: str, source: bytes) -> Mapping[str, Any]:
-        """RuleFailed."""
-        reply = self._ask(name, source, None, _TO_DESCRIBE)
+    def describe(self, sources: Mapping[str, bytes]) -> Mapping[str, Told]:
+        """Many modules in one run; who fails there is run alone, to be told what is wrong.
+
+        A module could change what the others of its run say of themselves: each must say the same
+        again when it concludes, in a run of its own.
+        """
+        names = list(sources)
+        portions = [names[first : first + TOGETHER] for first in range(0, len(names), TOGETHER)]
+        told: dict[str, Told] = {}
+        with ThreadPoolExecutor(_RUNS, thread_name_prefix="describe") as pool:
+            for portion in pool.map(
+                lambda portion: self._describe({name: sources[name] for name in portion}), portions
+            ):
+                told |= portion
+        return told
+
+    def _describe(self, sources: Mapping[str, bytes]) -> dict[str, Told]:
+        asked = {name: source.decode("latin-1") for name, source in sources.items()}
+        try:
+            reply = self._ask({"sources": asked}, b"", _TO_DESCRIBE).get("descriptions")
+        except RuleFailed:
+            reply = None
+        told: dict[str, Told] = {}
+        for name, source in sources.items():
+            described = reply.get(name) if isinstance(reply, Mapping) else None
+            if isinstance(described, Mapping):
+                self._digests[source] = digest_of(described)
+                told[name] = described
+            else:
+                told[name] = self._describe_alone(name, source)
+        return told
+
+    def _describe_alone(self, name: str, source: bytes) -> Told:
+        try:
+            reply = self._ask({"name": name, "case": None}, source, _TO_DESCRIBE)
+        except RuleFailed as failed:
+            return failed
         described = reply.get("description")
-        if not isinstance(described, Mapping):
-            raise RuleFailed("did not describe itself")
-        return described
+        return (
+            described if isinstance(described, Mapping) else RuleFailed("did not describe itself")
+        )
 
     def conclude(self, name: str, source: bytes, case: Case) -> Iterable[Finding]:
         """RuleFailed; also for a while after it did not end in time."""
         if time.monotonic() < self._resting.get(source, 0):
             raise RuleFailed(f"did not end within {TO_CONCLUDE} s a moment ago")
         try:
-            reply = self._ask(name, source, _plain(case), TO_CONCLUDE)
+            digest = self._digests.get(source)
+            asked = {"name": name, "case": _plain(case), "digest": digest}
+            reply = self._ask(asked, source, TO_CONCLUDE)
         except _TooLate:
             self._resting[source] = time.monotonic() + _REST
             raise
@@ -99,10 +139,8 @@ class RuleProcess:
         """Rules that nobody knows any more leave no process behind."""
         self.close()
 
-    def _ask(
-        self, name: str, source: bytes, case: Mapping[str, Any] | None, seconds: int
-    ) -> dict[str, Any]:
-        request = json.dumps({"name": name, "case": case}).encode()
+    def _ask(self, asked: Mapping[str, Any], source: bytes, seconds: int) -> dict[str, Any]:
+        request = json.dumps(asked).encode()
         # What ended without a word may have ended with the child: a rule is pure, so once more.
         for _ in range(2):
             said = self._run(source, request, seconds)

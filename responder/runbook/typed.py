@@ -1,9 +1,10 @@
 """Plain data made into our dataclasses, each value looked at: it comes from code of a rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 _WORDS = {str: "a text", bool: "true or false", int: "a number"}
@@ -13,7 +14,7 @@ def typed(kind: type[T], plain: object, place: str) -> T:
     """A `kind` from its fields; ValueError names the one that is missing or of another type."""
     if not isinstance(plain, Mapping):
         raise ValueError(f"{place} must be {kind.__name__}, not {_shown(plain)}")
-    hints = get_type_hints(kind)
+    hints = _hints(cast(Hashable, kind))
     if plain.keys() != hints.keys():
         names = ", ".join(sorted(map(str, plain.keys() ^ hints.keys())))
         raise ValueError(f"{place} is no {kind.__name__}: {names[:200]}")
@@ -22,8 +23,13 @@ def typed(kind: type[T], plain: object, place: str) -> T:
     )
 
 
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _typed(hint: Any, value: Any, place: str) -> Any:
-    if hint is Any:
+    if hint is Any or type(value) is hint:
         return value
     if isinstance(hint, UnionType):
         return _one_of(get_args(hint), value, place)
@@ -39,9 +45,7 @@ def _typed(hint: Any, value: Any, place: str) -> Any:
             raise ValueError(f"{place} must have names and values, not {_shown(value)}")
         part = get_args(hint)[1]
         return {name: _typed(part, each, f"{place}.{name}") for name, each in value.items()}
-    if type(value) is not hint:
-        raise ValueError(f"{place} must be {_WORDS[hint]}, not {_shown(value)}")
-    return value
+    raise ValueError(f"{place} must be {_WORDS[hint]}, not {_shown(value)}")
 
 
 def _one_of(kinds: Sequence[Any], value: Any, place: str) -> Any:

@@ -167,13 +167,13 @@ def test_no_rule_is_an_incident_all_the_same() -> None:
     two = Catalogue([rule("other", answers=['alertname="Other"'])], targets(shop=[], store=[]))
     assert two.identify(alert()).target is None
     assert json.loads(identity.key) == ["source", "am", "f1"]
-    (trial,) = identity.trials
+    (trial,) = catalogue.trials(alert())
     assert trial.failed == "alertname=\"Other\": it is 'Stuck'"
 
 
 def test_a_label_that_is_not_there_is_said() -> None:
-    identity = Catalogue([rule("stuck", answers=["team=shop"])], {}).identify(alert())
-    assert identity.trials[0].failed == 'team="shop": there is no such label'
+    (trial,) = Catalogue([rule("stuck", answers=["team=shop"])], {}).trials(alert())
+    assert trial.failed == 'team="shop": there is no such label'
 
 
 P0, P1, P2, P3 = Severity

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -21,7 +21,7 @@ import pytest
 from responder.domain.alert import Alert, AlertStatus
 from responder.domain.answer import Answer, AnswerStatus
 from responder.runbook.module import RuleFailed
-from responder.runbook.process import RuleProcess
+from responder.runbook.process import TOGETHER, RuleProcess
 from responder.runbook.rule import Case, Finding
 
 NOW = datetime(2026, 7, 9, tzinfo=UTC)
@@ -216,16 +216,44 @@ WHEN_LOADED = (
 @pytest.mark.parametrize("attack", WHEN_LOADED)
 def test_the_same_when_it_is_loaded(shared: RuleProcess, attack: str) -> None:
     body, told = ATTACKS[attack]
-    with pytest.raises(RuleFailed) as failed:
-        shared.describe("odd", source(top=f"def _bad():\n        {body}\n\n_bad()"))
-    assert told in str(failed.value)
+    bad = source(top=f"def _bad():\n        {body}\n\n_bad()")
+    said = shared.describe({"odd": bad, "well": source()})
+    assert isinstance(said["odd"], RuleFailed)
+    assert told in str(said["odd"])
+    assert isinstance(said["well"], Mapping)
+    assert said["well"]["answers"] == ['alertname="Odd"']
     assert is_well(shared)
 
 
 def test_a_module_that_does_not_end(shared: RuleProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("responder.runbook.process._TO_DESCRIBE", 1)
-    with pytest.raises(RuleFailed, match="did not end within 1 s"):
-        shared.describe("odd", source(top="while True: pass"))
+    said = shared.describe({"odd": source(top="while True: pass"), "well": source()})
+    assert str(said["odd"]) == "did not end within 1 s"
+    assert isinstance(said["well"], Mapping)
+
+
+def test_a_module_that_changes_what_others_say_of_themselves(process: RuleProcess) -> None:
+    """They are described together; what is concluded stands on what each says alone."""
+    patch = (
+        "import responder.runbook.child as c\n"
+        "told = c.described\n"
+        "c.described = lambda rule: {**told(rule), 'options': []} | {'key': ['stolen']}"
+    )
+    said = process.describe({"bad": source(top=patch), "odd": source()})
+    assert isinstance(said["odd"], Mapping)
+    assert said["odd"]["key"] == ["stolen"]
+    with pytest.raises(RuleFailed, match="says other things of itself than when it was loaded"):
+        conclude(process)
+    process.describe({"odd": source()})
+    assert is_well(process)
+
+
+def test_more_modules_than_one_run_takes(process: RuleProcess) -> None:
+    sources = {f"odd_{n}": source(top=f"NUMBER = {n}") for n in range(TOGETHER + 1)}
+    said = process.describe({**sources, "bad": b"def"})
+    assert [*said] == [*sources, "bad"]
+    assert all(isinstance(said[name], Mapping) for name in sources)
+    assert "SyntaxError" in str(said["bad"])
 
 
 PATCHES = {
@@ -395,9 +423,10 @@ def test_nothing_is_left_when_we_are_killed(tmp_path: Path) -> None:
         "from responder.runbook.process import RuleProcess, _plain\n"
         "source, case = pickle.loads(base64.b64decode(sys.argv[1]))\n"
         "process = RuleProcess()\n"
-        "process.describe('odd', source)\n"
+        "process.describe({'odd': source})\n"
         # so long that nothing but our end ends it
-        "ask = ('odd', source, _plain(case), 60)\n"
+        "told = {'name': 'odd', 'case': _plain(case), 'digest': None}\n"
+        "ask = (told, source, 60)\n"
         "threading.Thread(target=process._ask, args=ask).start()\n"
         "print(process.pid, flush=True)\n"
     )
