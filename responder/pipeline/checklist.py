@@ -124,8 +124,9 @@ def _answer(services: Services, item: Mapping[str, Any]) -> None:
     with services.store.transaction() as tx:
         if asking_resumes(tx, _labels(target)) is not None:
             return  # asked again in a minute
+        began = tx.now
     deadline = time.monotonic() + _BUDGET
-    answer = ask_in_slot(services, target, question, False, deadline)
+    answer = ask_in_slot(services, target, question, False, deadline, began)
     with services.store.transaction() as tx:
         window = tx.one("lock_window", id=item["window_id"])
         now = tx.one("lock_item", **_key(item))

@@ -251,33 +251,45 @@ def _ask_one(
     deadline: float,
 ) -> Answer:
     """One question, or why it is not asked; it waits for earlier ones only, so no deadlock."""
-    with services.store.transaction() as tx:
-        now = tx.now
     missing = [name for name, value in question.parameters.items() if value is None]
     if missing:
-        return _skipped(now, ErrorKind.PARAMETER, f"the alert does not say: {', '.join(missing)}")
+        why = f"the alert does not say: {', '.join(missing)}"
+        return _skipped(_now(services), ErrorKind.PARAMETER, why)
     if before is not None:
         earlier = before.result()
         if earlier.error is not None:
-            return _skipped(now, ErrorKind.BEHIND, f"not asked: {earlier.error.message}")
+            why = f"not asked: {earlier.error.message}"
+            return _skipped(_now(services), ErrorKind.BEHIND, why)
     return shared(
         services,
         target.name,
         question.digest,
         deadline,
         urgent,
-        lambda: ask_in_slot(services, target, question, urgent, deadline),
+        lambda now: ask_in_slot(services, target, question, urgent, deadline, now),
     )
 
 
+def _now(services: Services) -> datetime:
+    with services.store.transaction() as tx:
+        return tx.now
+
+
 def ask_in_slot(
-    services: Services, target: Target, question: Question, urgent: bool, deadline: float
+    services: Services,
+    target: Target,
+    question: Question,
+    urgent: bool,
+    deadline: float,
+    now: datetime,
 ) -> Answer:
-    """The target's own answer, over one of the few diagnosing connections that it bears."""
-    patience = deadline - time.monotonic()
-    with services.slots.reading(target.name, urgent, patience) as got:
-        with services.store.transaction() as tx:
-            now = tx.now
+    """The target's own answer, over one of the few diagnosing connections that it bears.
+
+    now: by our database's clock; what is waited for a connection is added.
+    """
+    began = time.monotonic()
+    with services.slots.reading(target.name, urgent, deadline - began) as got:
+        now += timedelta(seconds=time.monotonic() - began)
         left = deadline - time.monotonic()
         if not got or left <= 0:
             return _skipped(now, ErrorKind.BUSY, "no diagnosing connection became free in time")
@@ -290,7 +302,7 @@ def shared(
     digest: bytes,
     deadline: float,
     urgent: bool,
-    asking: Callable[[], Answer],
+    asking: Callable[[datetime], Answer],
 ) -> Answer:
     """The answer that somebody got within the last seconds, else ours, for all who wait for it.
 
@@ -313,7 +325,7 @@ def shared(
         if left <= 0:
             return _skipped(now, ErrorKind.BUSY, "another asking of this question did not end")
         time.sleep(_POLL)
-    answer = asking()
+    answer = asking(now)
     with services.store.transaction() as tx:
         asked = {"target": target, "digest": digest, "asker": me}
         if answer.status == AnswerStatus.SKIPPED:  # the target said nothing that others could use

@@ -6,7 +6,7 @@ import string
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -160,8 +160,8 @@ def test_busy_is_nobodys_answer_but_ones_own(house: House) -> None:
     """It says that we had no slot, nothing of the target."""
 
     def answered(status: AnswerStatus, error: Error | None = None) -> Answer:
-        def asking() -> Answer:
-            return Answer(status, asked_at=datetime.now(UTC), error=error)
+        def asking(now: datetime) -> Answer:
+            return Answer(status, asked_at=now, error=error)
 
         return shared(house.services, "shop_eu", b"x", time.monotonic() + 5, False, asking)
 
