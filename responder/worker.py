@@ -65,7 +65,7 @@ def run(services: Services, slots: int = 8) -> None:
     services.store.open()
     running = [
         *watches(services),
-        Watch(services, deliver_messages),
+        Watch(services, deliver_messages, woken=services.mail.sender()),
         Watch(services, answer_items, every=_ANSWER_EVERY),
         Watch(services, sweep, tidy, encrypt_bodies, encrypt_images, every=_SWEEP_EVERY),
         Watch(services, run_checks, tell_digest, count_day, every=_CHECK_EVERY),

@@ -52,5 +52,7 @@ def _walk(services: Services, incident: Incident, tries: int) -> None:
             services.log.info("walked", done=stage, next=incident.stage)
             if stage == Stage.PLAN and pages:
                 deliver_pages(services)  # its page waited for the diagnosis
+            if stage != Stage.DIAGNOSE:  # the plan completes what that has to tell
+                services.mail.written()
     except Fenced:
         services.log.info("walk taken over by another worker")

@@ -36,8 +36,14 @@ CIRCUIT_OPEN = timedelta(seconds=30)
 _AT_ONCE = 8
 
 
+def deliver_all(services: Services, page: bool) -> None:
+    """Send what is due until nothing is. StoreAway."""
+    while deliver(services, page) == _AT_ONCE:
+        pass
+
+
 def deliver(services: Services, page: bool) -> int:
-    """Send what is due; returns how many messages were tried.
+    """Send what is due, a few at once; returns how many messages were tried.
 
     Pages wait while our database answers again only since a moment: whoever paged without it speaks
     first. StoreAway when it took longer than the lease to say what is due; then nothing is claimed.

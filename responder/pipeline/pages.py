@@ -5,7 +5,6 @@ due pages are sent under a lease and timers are fired. Workers deliver the other
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from responder.domain.alert import notice_from_json
 from responder.pipeline.accept import most_severe
 from responder.pipeline.bare import page_barely
 from responder.pipeline.dead_man import ping
-from responder.pipeline.deliver import deliver
+from responder.pipeline.deliver import deliver_all
 from responder.pipeline.document import bare_document
 from responder.pipeline.held import take_up_held
 from responder.pipeline.keep import Page
@@ -35,15 +34,23 @@ STUCK_AFTER = timedelta(seconds=0.75)
 
 
 class Watch:
-    """Runs each of `ticks` every so often until it is stopped; one's mistake stops no other."""
+    """Runs each of `ticks` every so often until it is stopped; one's mistake stops no other.
+
+    woken: set by who wants it sooner.
+    """
 
     def __init__(
-        self, services: Services, *ticks: Callable[[Services], object], every: float = EVERY
+        self,
+        services: Services,
+        *ticks: Callable[[Services], object],
+        every: float = EVERY,
+        woken: threading.Event | None = None,
     ) -> None:
         self._services = services
         self._every = every
         self._ticks = ticks
         self._stop = threading.Event()
+        self._woken = woken or threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -52,10 +59,15 @@ class Watch:
     def stop(self) -> None:
         """Returns when the tick under way has ended."""
         self._stop.set()
+        self._woken.set()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every):
+        while True:
+            self._woken.wait(self._every)
+            self._woken.clear()
+            if self._stop.is_set():
+                break
             for tick in self._ticks:
                 try:
                     tick(self._services)
@@ -69,7 +81,7 @@ def watches(services: Services) -> list[Watch]:
     """What runs in every web and worker process: pages, and beside them timers and windows."""
     return [
         Watch(services, triage_due, page_stuck),
-        Watch(services, deliver_pages),
+        Watch(services, deliver_pages, woken=services.mail.sender()),
         Watch(services, fire_timers),
         Watch(services, Planner(), move_windows, take_up_held),
         Watch(services, ping, every=PING_EVERY),
@@ -84,14 +96,12 @@ def web_watches(services: Services) -> list[Watch]:
 
 def deliver_pages(services: Services) -> None:
     """What wakes people."""
-    deliver(services, page=True)
+    deliver_all(services, page=True)
 
 
 def deliver_messages(services: Services) -> None:
-    """What wakes nobody; workers do this. While more is due it goes on, for a second at most."""
-    until = time.monotonic() + 1.0
-    while deliver(services, page=False) and time.monotonic() < until:
-        pass
+    """What wakes nobody; workers do this."""
+    deliver_all(services, page=False)
 
 
 def triage_due(services: Services) -> None:

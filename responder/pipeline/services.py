@@ -12,6 +12,7 @@ from responder.domain.incident import Incident
 from responder.domain.secret import Secret
 from responder.domain.settings import Settings
 from responder.pipeline.keep import Keep
+from responder.pipeline.mail import Mail
 from responder.receivers import Receiver
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
@@ -37,6 +38,7 @@ class Services:
     log: Any  # a structlog logger
     new_id: Callable[[], UUID] = new_id
     keep: Keep = field(default_factory=Keep)
+    mail: Mail = field(default_factory=Mail)
     #: By their keys in responder.toml.
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     lifeline_store: Store | None = None

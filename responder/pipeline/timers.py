@@ -30,6 +30,7 @@ def fire_timers(services: Services) -> None:
             incident = lock_incident(tx, timer["incident_id"])
             if tx.run("take_timer", **timer):  # else it was dropped or set anew meanwhile
                 _EFFECTS[timer["what"]](services, tx, incident)
+        services.mail.written()
 
 
 def _lease(services: Services) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ import pytest
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.settings import Receiver, Route
 from responder.pipeline.deliver import deliver
+from responder.pipeline.pages import deliver_pages
 from responder.pipeline.people import close
 from responder.pipeline.redrive import redrive_notifications
 from responder.pipeline.triage import triage
@@ -51,6 +52,19 @@ def fell_back(house: House) -> list[tuple[str, str, str]]:
 
 def _details(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row["details"] for row in rows]
+
+
+def test_all_that_is_due_leaves_in_one_look(house: House) -> None:
+    """However much it is: who waits for the next look waits for everybody before."""
+    with_fallback(house)
+    for number in range(20):
+        paged(house, f"Odd{number}")
+    deliver_pages(house.services)
+    assert len(house.pager.got) == 20
+    rows = house.sql("SELECT status FROM notification WHERE page")
+    assert [row["status"] for row in rows] == ["sent"] * 20
+    sent = house.sql("SELECT FROM audit_event WHERE what = 'notification' AND after = 'sent'")
+    assert len(sent) == 20
 
 
 # The fallback

@@ -486,3 +486,30 @@ def test_the_other_messages_have_a_watch_of_their_own(house: House) -> None:
     paged(house)
     deliver_messages(house.services)
     assert (house.pager.happenings(), house.hook.happenings()) == ([], ["opened"])
+
+
+def test_what_a_walk_has_to_tell_leaves_at_once(house: House) -> None:
+    """Not at the next look, which here is an hour away."""
+    told_all = threading.Event()
+
+    class Notes(Recorder):
+        def deliver(self, message: Message, now: datetime, timeout: float) -> None:
+            super().deliver(message, now, timeout)
+            told_all.set()
+
+    hook = Notes()
+    house.services = replace(house.services, receivers={**house.services.receivers, "hook": hook})
+    woken = house.services.mail.sender()
+    watch = Watch(house.services, deliver_messages, every=3600, woken=woken)
+    watch.start()
+    try:
+        house.shop.run(EXHAUSTED)
+        house.post(alert(STUCK))
+        house.run_triage()
+        assert not told_all.is_set()
+        house.run_walks()
+        assert told_all.wait(10)
+    finally:
+        watch.stop()
+    assert "sent" in [after for after, receiver, _ in told(house) if receiver == "hook"]
+    assert not watch._thread.is_alive()
