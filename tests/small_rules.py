@@ -28,7 +28,7 @@ class Small(Rule):
 
 OPTION = (
     'Option("mend", "Mend it", automatic=True, changes={changes}, max_rows={max_rows},'
-    ' cooldown="{cooldown}", verify=Within("{within}", every="30s"))'
+    ' cooldown="{cooldown}", verify=Within("{within}", every="{every}"))'
 )
 
 #: A table of a shop, and what is wrong in it: rows whose state is not `good`.
@@ -58,6 +58,7 @@ def small_rule(
     max_rows: int = 5,
     cooldown: str = "30m",
     within: str = "2m",
+    every: str = "30s",
     options: str = "",
     schedule: str = "",
 ) -> LoadedRule:
@@ -67,7 +68,7 @@ def small_rule(
     """
     file = name.lower()
     option = options or OPTION.format(
-        changes=changes, max_rows=max_rows, cooldown=cooldown, within=within
+        changes=changes, max_rows=max_rows, cooldown=cooldown, within=within, every=every
     )
     for path, text in {
         root / "rules" / severity / f"{file}.py": MODULE.format(

@@ -46,7 +46,7 @@ TARGET: LiteralString = """
 CREATE TABLE thing (id int PRIMARY KEY, applied int DEFAULT 0, xids text[] DEFAULT '{}');
 CREATE TABLE stranger (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
 GRANT SELECT ON thing TO responder_reading;
-GRANT SELECT, UPDATE ON thing TO responder_writing;
+GRANT SELECT, UPDATE (applied, xids) ON thing TO responder_writing;
 INSERT INTO thing (id) VALUES (1);
 """
 VAULT_KEY = new_key()

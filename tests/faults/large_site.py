@@ -1,0 +1,325 @@
+"""The responder on several processes: two `serve`, three `work`, each of which can be killed alone.
+
+Around them a target server whose every fix leaves a mark, and a pager that knows when it was
+called. Our database is handed in, so that a test may do to it what it likes.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from responder.app import build
+from responder.cli.demo.children import Child
+from responder.cli.demo.world import WORKER_IS_READY
+from responder.domain.ids import new_id
+from responder.embedded import LocalPostgres
+from responder.pipeline.services import Services
+from responder.settings import load
+from responder.store.migrations import migrate
+from responder.store.vault import new_key
+from responder.web.tokens import TokenKeys, new_keys
+from tests.faults.called import Pager
+from tests.faults.worlds import ROLES, STATEMENTS, TARGET
+from tests.small_rules import small_rule
+
+#: No rule is fixed more than five times in an hour, so each has fewer targets than that.
+TARGETS = 3
+#: Rules of P1, all on a target of their own: while it is on fire, nothing is fixed there.
+BLAZES = 4
+#: Fixes that are to be made: RULES on each of TARGETS.
+RULES = 12
+#: A process that ended is started again after this time.
+AGAIN = 0.5
+PATIENCE = 60.0
+#: Longer than anything that is promised; the last fix of a killed worker waits for its target.
+AT_REST = 120.0
+_SETTINGS = """
+database = "file:{folder}/ours"
+token_keys = "file:{folder}/token_keys"
+public_url = "http://responder.example"
+autonomy = "act"
+runbook = "{folder}/runbook"
+
+[vault]
+keys = "file:{folder}/vault_key"
+
+[seal]
+key = "file:{folder}/seal_keys"
+copy_to = ["{folder}/seals.jsonl"]
+
+[sources.prometheus]
+type = "alertmanager"
+bearer = "file:{folder}/bearer"
+
+[receivers.pager]
+type = "pagerduty"
+url = "{pager}"
+routing_key = "file:{folder}/routing_key"
+per_minute = 6000
+
+[[routes]]
+receivers = ["pager"]
+page = true
+
+[last_resort]
+receivers = ["pager"]
+"""
+_TARGET_SETTINGS = """
+[targets.shop_{shard}]
+kind = "shop"
+matches = ['shard="{shard}"']
+reading = "file:{folder}/reading_{shard}"
+writing = "file:{folder}/writing_{shard}"
+"""
+#: What is still under way anywhere; all of it is 0 when everything is at rest.
+_UNDER_WAY = """
+SELECT (SELECT count(*) FROM delivery WHERE triaged_at IS NULL) AS deliveries,
+    (SELECT count(*) FROM incident WHERE walking OR stage NOT IN ('watch', 'done')) AS incidents,
+    (SELECT count(*) FROM fix WHERE status IN ('started', 'recorded') OR verification = 'waiting')
+        AS fixes,
+    (SELECT count(*) FROM notification
+     WHERE status IN ('due', 'sending') AND due_at <= now() + interval '5 seconds') AS messages
+"""
+
+
+@dataclass
+class LargeSite:
+    """ours: the URL of our database; children: the webs first; doors: the URLs that senders try."""
+
+    folder: Path
+    ours: str
+    target: LocalPostgres
+    shards: Sequence[str]
+    pager: Pager
+    services: Services
+    bearer: str
+    viewer: str
+    webs: Sequence[Child]
+    workers: Sequence[Child]
+    doors: Sequence[str]
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "responder.toml"
+
+    @property
+    def children(self) -> list[Child]:
+        return [*self.webs, *self.workers]
+
+    def sql(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        """What stands in our database."""
+        with psycopg.connect(self.ours, row_factory=dict_row, connect_timeout=3) as connection:
+            connection.execute("SET search_path = responder, responder_jobs")
+            return connection.execute(statement, parameters or None).fetchall()  # type: ignore[call-overload]
+
+    def marks(self) -> dict[str, list[tuple[int, list[str]]]]:
+        """By target: of each thing how often it was changed, and by which transactions."""
+        found = {}
+        for shard in self.shards:
+            with psycopg.connect(self.target.url(f"shop_{shard}")) as connection:
+                found[f"shop_{shard}"] = connection.execute(
+                    "SELECT applied, xids FROM thing ORDER BY id"
+                ).fetchall()
+        return found
+
+    def metrics(self) -> Mapping[str, float]:
+        """Of a web process that reaches our database."""
+        headers = {"Authorization": f"Bearer {self.viewer}"}
+        for door in self.doors:
+            text = requests.get(f"{door}/metrics", headers=headers, timeout=30).text
+            lines = [line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#"]
+            values = {name: float(value) for name, value in lines}
+            if values.get("responder_database_up") == 1:
+                return values
+        raise AssertionError("no web process reaches our database")
+
+    def under_way(self) -> dict[str, int]:
+        """What is not at rest yet."""
+        (row,) = self.sql(_UNDER_WAY)
+        return {what: count for what, count in row.items() if count}
+
+    def rest(self) -> None:
+        """Returns when nothing is under way any more."""
+        try:
+            until(lambda: not self.under_way(), AT_REST)
+        except TimeoutError:
+            raise AssertionError(f"not at rest after {AT_REST} s: {self.under_way()}") from None
+
+    def look_after(self) -> None:
+        """What a supervisor does: whoever has ended is started again. In the main thread."""
+        for child in self.children:
+            if not child.running:
+                child.start()
+
+    def ready(self) -> None:
+        """Returns when the webs answer and the workers have taken jobs once. ChildFailed."""
+        for child, door in zip(self.webs, self.doors, strict=True):
+            child.wait_until(lambda door=door: _answers(f"{door}/readyz"))
+        for child in self.workers:
+            child.wait_until(lambda log=child.log: WORKER_IS_READY in log.read_text())
+
+
+def kill(process: int) -> None:
+    """SIGKILL to this process alone."""
+    os.kill(process, signal.SIGKILL)
+
+
+def kill_all(child: Child) -> None:
+    """SIGKILL to the process and all that it started."""
+    if child.running:
+        os.killpg(child.pid, signal.SIGKILL)
+    child.stop()
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that it has started and that live."""
+    path = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in path.read_text().split()]
+
+
+def until(condition: Callable[[], object], patience: float) -> None:
+    """TimeoutError when it does not come true; a database that is away says nothing."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if condition():
+                return
+        except psycopg.OperationalError:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.05)
+
+
+@contextmanager
+def open_large_site(
+    folder: Path, ours: str, rules: int = RULES, webs: int = 2, workers: int = 3
+) -> Iterator[LargeSite]:
+    """All of it runs and is ready; folder: a new one; ours: the URL of an empty database."""
+    with ExitStack() as stack:
+        folder.mkdir(mode=0o755)
+        target = stack.enter_context(LocalPostgres(folder / "target"))
+        pager = stack.enter_context(Pager())
+        shards = [*map(str, range(TARGETS)), "fire"]
+        _make_targets(target, shards, rules)
+        bearer = _write_settings(folder, ours, target, shards, pager.url)
+        _write_runbook(folder / "runbook", rules)
+        migrate(ours)
+        services = build(load(folder / "responder.toml"), pool_size=1)
+        _promote(services)
+        ports = [_free_port() for _ in range(webs)]
+        told = {"RESPONDER_CONFIG": str(folder / "responder.toml")}
+        site = LargeSite(
+            folder=folder,
+            ours=ours,
+            target=target,
+            shards=shards,
+            pager=pager,
+            services=services,
+            bearer=bearer,
+            viewer=TokenKeys(services.settings.token_keys).issue(
+                "test", "viewer", datetime.now(UTC), timedelta(hours=6), new_id()
+            ),
+            webs=[
+                Child(
+                    ["serve", "--workers", "1", "--bind", f"127.0.0.1:{port}"],
+                    told,
+                    folder / f"serve-{number}.log",
+                )
+                for number, port in enumerate(ports)
+            ],
+            workers=[
+                Child(["work"], told, folder / f"work-{number}.log") for number in range(workers)
+            ],
+            doors=[f"http://127.0.0.1:{port}" for port in ports],
+        )
+        for child in site.children:
+            stack.callback(kill_all, child)
+            child.start()
+        site.ready()
+        yield site
+
+
+def _make_targets(server: LocalPostgres, shards: Sequence[str], things: int) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(ROLES)
+        for shard in shards:
+            name = sql.Identifier(f"shop_{shard}")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+    for shard in shards:
+        with psycopg.connect(server.url(f"shop_{shard}")) as connection:
+            connection.execute(TARGET)
+            connection.execute(
+                "INSERT INTO thing (id) SELECT generate_series(1, %s) ON CONFLICT DO NOTHING",
+                [things + BLAZES],
+            )
+
+
+def _write_settings(
+    folder: Path, ours: str, target: LocalPostgres, shards: Sequence[str], pager: str
+) -> str:
+    """The source's bearer."""
+    bearer = secrets.token_hex(16)
+    files = {
+        "ours": ours,
+        "token_keys": new_keys(new_id()),
+        "vault_key": new_key(),
+        "seal_keys": new_keys(new_id()),
+        "bearer": bearer,
+        "routing_key": secrets.token_hex(16),
+    }
+    written = _SETTINGS.format(folder=folder, pager=pager)
+    for shard in shards:
+        for kind in ("reading", "writing"):
+            files[f"{kind}_{shard}"] = target.url(f"shop_{shard}", f"responder_{kind}")
+        written += _TARGET_SETTINGS.format(folder=folder, shard=shard)
+    for name, text in {**files, "responder.toml": written}.items():
+        (folder / name).write_text(text)
+    return bearer
+
+
+def _write_runbook(folder: Path, rules: int) -> None:
+    """Each rule has a thing of its own in each target."""
+    for number in range(1, rules + BLAZES + 1):
+        name, severity, options = f"Thing{number}", "p2", ""
+        if number > rules:
+            name, severity = f"Blaze{number - rules}", "p1"
+            options = 'Option("mend", "Mend it", changes=("thing",), max_rows=1)'
+        statements = {
+            each: text.replace("id = 1", f"id = {number}") for each, text in STATEMENTS.items()
+        }
+        small_rule(folder, name, severity, statements, within="10m", every="1s", options=options)
+
+
+def _promote(services: Services) -> None:
+    services.store.open()
+    with services.store.transaction() as tx:
+        for rule in services.catalogue.rules.values():
+            tx.run("promote", rule=rule.name, checksum=rule.checksum, autonomy="act", actor="test")
+    services.store.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,285 @@
+"""The ledger: what senders were promised, against what became of it when all is at rest."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from click.testing import CliRunner
+
+from responder.cli import main
+from responder.domain.incident import dedup_key
+from responder.pipeline.accept import most_severe, parse_only
+from responder.pipeline.services import Services
+from tests.faults.large_site import LargeSite
+from tests.faults.machine import Machine
+
+#: Seconds from the acceptance to the page.
+PROMISED = 3.0
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One alert as it is sent; wakes: the dedup key under which the pager must hear of it."""
+
+    alert: Mapping[str, Any]
+    wakes: str | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One request, the same at every attempt."""
+
+    body: str
+    notices: Sequence[Notice]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A 202: of which delivery, when it came, from which door, for how many alerts."""
+
+    delivery: str
+    at: float
+    door: int
+    alerts: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """Who must be woken, from when on that was promised, and by which door."""
+
+    title: str
+    at: float
+    door: int
+
+
+@dataclass
+class Ledger:
+    """Filled by the senders while they send; `judge` compares it with our database and the world.
+
+    machine: so that a page is not late because others had the machine.
+    excused: whether a page may be missing or late that was promised at this time by this door.
+    The only excuse there is: our database and the web process that accepted it died both.
+    """
+
+    services: Services
+    machine: Machine
+    excused: Callable[[float, int], bool] = lambda at, door: False
+    promises: list[Promise] = field(default_factory=list)
+    pages: dict[str, Page] = field(default_factory=dict)
+    answers: Counter[int] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    connections_broken: int = 0
+    refused_kinds: Counter[str] = field(default_factory=Counter)
+    _to_end: list[tuple[float, Notice]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wakes(self, alert: Mapping[str, Any]) -> str | None:
+        """The dedup key of a firing P0 or P1, found as accept finds it."""
+        now, body = datetime.now(UTC), json.dumps({"version": "4", "alerts": [alert]}).encode()
+        notices = parse_only(self.services, "prometheus", body, now)
+        _, pages = most_severe(self.services, notices, now)
+        return dedup_key(pages[0].identity.key) if pages else None
+
+    def answered(self, delivery: Delivery, door: int, answer: requests.Response) -> bool:
+        """Note an answer; True when the delivery needs no other attempt."""
+        now = time.monotonic()
+        with self._lock:
+            self.answers[answer.status_code] += 1
+            if answer.status_code != 202:
+                return self._refused(answer)
+            told = answer.json()
+            self.promises.append(Promise(told["delivery"], now, door, told["alerts"]))
+            if told["alerts"] != len(delivery.notices) or told["duplicate"] or told["quarantined"]:
+                self.wrong.append(f"{len(delivery.notices)} alerts were told, promised is {told}")
+            for notice in delivery.notices:
+                if notice.wakes is not None:
+                    title = notice.alert["annotations"]["summary"]
+                    self.pages.setdefault(notice.wakes, Page(title, now, door))
+                    if "shard" not in notice.alert["labels"]:
+                        self._to_end.append((now, notice))
+            return True
+
+    def _refused(self, answer: requests.Response) -> bool:
+        """Try again what is refused as it should be; all else is wrong, and not tried again."""
+        if answer.status_code == 503 and answer.headers.get("Retry-After", "").isdecimal():
+            self.refused_kinds[answer.json()["type"]] += 1
+            return False
+        self.wrong.append(f"{answer.status_code} {dict(answer.headers)}: {answer.text[:300]}")
+        return answer.status_code < 500
+
+    def broken(self) -> None:
+        with self._lock:
+            self.connections_broken += 1
+
+    def take_one_to_end(self, before: float) -> Notice | None:
+        """A fault that was taken before this time, which nobody ends but who asks now."""
+        with self._lock:
+            if not self._to_end or self._to_end[0][0] > before:
+                return None
+            return self._to_end.pop(0)[1]
+
+    def counts(self) -> dict[str, Any]:
+        """What was sent and answered so far."""
+        with self._lock:
+            return {
+                "promised": len(self.promises),
+                "alerts": sum(promise.alerts for promise in self.promises),
+                "answers": dict(self.answers),
+                "broken connections": self.connections_broken,
+                "pages": len(self.pages),
+            }
+
+    def judge(self, site: LargeSite, told: Callable[[str], None]) -> None:
+        """Say all the counts, then fail if a promise is broken; everything must be at rest."""
+        told(", ".join(f"{what}: {count}" for what, count in self.counts().items()))
+        troubles = [
+            *(f"a wrong answer: {each}" for each in self.wrong),
+            *_outcomes(site, self.promises, told),
+            *_fixes(site, told),
+            *self._late(site, told),
+            *_trail(site, told),
+        ]
+        assert not troubles, "\n".join(troubles[:30])
+
+    def _late(self, site: LargeSite, told: Callable[[str], None]) -> list[str]:
+        """Pages that came later than promised, or not at all."""
+        took, late, excused = [], [], 0
+        for key, page in self.pages.items():
+            came = site.pager.came(key, page.title) or time.monotonic()
+            took.append((came - page.at, self.machine.seconds(page.at, came)))
+            if took[-1][1] > PROMISED:
+                if self.excused(page.at, page.door):
+                    excused += 1
+                    continue
+                said = f"{took[-1][0]:.1f} s after its acceptance by door {page.door}"
+                late.append(f"the page of {page.title} ({key}) came, if at all, {said}")
+        twice = sum(calls - 1 for calls in site.pager.calls.values())
+        slowest, of_ours = (max(each, default=0.0) for each in zip(*took, strict=True))
+        told(
+            f"pages: {len(took)}, late: {len(late)}, excused: {excused}, the slowest"
+            f" {slowest:.2f} s after its acceptance, {of_ours:.2f} s without what others had of"
+            f" this machine; again under the same key: {twice}, summaries: {site.pager.summaries}"
+        )
+        return late
+
+
+def _outcomes(
+    site: LargeSite, promises: Sequence[Promise], told: Callable[[str], None]
+) -> list[str]:
+    """Each promised delivery is there, and each alert of each delivery has one outcome."""
+    rows = site.sql(
+        "SELECT d.id::text, d.outcome, d.alert_count, d.triaged_at,"
+        " (SELECT count(*) FROM alert a WHERE a.delivery_id = d.id) AS outcomes FROM delivery d"
+    )
+    there = {row["id"]: row for row in rows}
+    lost = [promise for promise in promises if promise.delivery not in there]
+    short = [
+        promise
+        for promise in promises
+        if promise.delivery in there and there[promise.delivery]["outcomes"] != promise.alerts
+    ]
+    open_ = [row for row in rows if not row["triaged_at"] or row["alert_count"] != row["outcomes"]]
+    strange = [row for row in rows if row["outcome"] != "accepted"]
+    metrics = site.metrics()
+    names = ("responder_ledger_alerts_gap", "responder_ledger_incidents_gap")
+    gap = [metrics[name] for name in names]
+    told(
+        f"deliveries: {len(there)}, promised and lost: {len(lost)}, without all outcomes:"
+        f" {len(open_) + len(short)}, gap: {gap}, never answered: {len(there) - len(promises)}"
+    )
+    return [
+        *(f"promised and not there: {promise}" for promise in lost),
+        *(f"promised and without an outcome each: {promise}" for promise in short),
+        *(f"without an outcome each: {row}" for row in open_),
+        *(f"not accepted: {row}" for row in strange),
+        *([f"the gap is {gap}"] if any(gap) else []),
+    ]
+
+
+def _fixes(site: LargeSite, told: Callable[[str], None]) -> list[str]:
+    """What our database says was fixed is what the targets say, and nothing twice."""
+    rows = site.sql(
+        "SELECT f.target, f.xid, f.status, f.id::text, (SELECT d.reason FROM decision d"
+        " WHERE d.incident_id = f.incident_id ORDER BY d.at DESC, d.id DESC LIMIT 1) AS reason"
+        " FROM fix f"
+    )
+    marks = site.marks()
+    twice = [
+        f"{target}: thing {number} was changed {applied} times, by {xids}"
+        for target, things in marks.items()
+        for number, (applied, xids) in enumerate(things, 1)
+        if applied > 1
+    ]
+    made = Counter(
+        (target, xid) for target, things in marks.items() for _, xids in things for xid in xids
+    )
+    said = Counter((row["target"], row["xid"]) for row in rows if row["status"] == "committed")
+    unknown = {(row["target"], row["xid"]) for row in rows if row["status"] == "unknown"}
+    silent = [row for row in rows if row["status"] == "unknown" and row["reason"] != "unknown"]
+    told(
+        f"fixes: {dict(Counter(row['status'] for row in rows))}, marks: {made.total()},"
+        f" twice: {len(twice)}"
+    )
+    return [
+        *twice,
+        *(f"said to be made, without a mark: {each}" for each in said - made),
+        *(f"made, and not said: {each}" for each in made - said if each not in unknown),
+        *(f"unknown, and not handed over as such: {row}" for row in silent),
+    ]
+
+
+#: Whatever moved has an event for each move: of what an incident enters, it leaves all but what it
+#: is in now, in whatever order they are read. Each fix has the events of its way.
+_UNTOLD = """
+WITH moved AS (
+    SELECT incident_id, what, value, sum(way) AS stays FROM (
+        SELECT incident_id, what, after AS value, 1 AS way FROM audit_event
+        WHERE what IN ('stage', 'status')
+        UNION ALL
+        SELECT incident_id, what, before, -1 FROM audit_event WHERE what IN ('stage', 'status')
+        UNION ALL
+        SELECT id, 'stage', 'diagnose', 1 FROM incident
+        UNION ALL
+        SELECT incident_id, 'status', after, 1 FROM audit_event WHERE what = 'opened'
+        UNION ALL
+        SELECT id, 'stage', stage, -1 FROM incident
+        UNION ALL
+        SELECT id, 'status', status, -1 FROM incident) moves
+    GROUP BY incident_id, what, value)
+SELECT incident_id::text AS of, what, value || ' ' || stays AS told FROM moved WHERE stays <> 0
+UNION ALL
+SELECT f.id::text, 'fix', f.status || ' told as ' || coalesce(e.told::text, 'nothing')
+FROM fix f
+LEFT JOIN LATERAL (
+    SELECT array_agg(after ORDER BY after) AS told FROM audit_event
+    WHERE incident_id = f.incident_id AND what = 'fix' AND details ->> 'fix' = f.id::text) e ON true
+WHERE e.told IS DISTINCT FROM (
+    SELECT array_agg(x ORDER BY x) FROM unnest(ARRAY[
+        'started', CASE WHEN f.recorded_at IS NOT NULL THEN 'recorded' END, f.status]) x
+    WHERE x IS NOT NULL)
+"""
+
+
+def _trail(site: LargeSite, told: Callable[[str], None]) -> list[str]:
+    """Each transition has its audit event, and the seals verify."""
+    untold = site.sql(_UNTOLD)
+    command = ["audit", "verify", "--json", "--config", str(site.config)]
+    verified = CliRunner().invoke(main, command)
+    report = json.loads(verified.stdout) if verified.stdout.startswith("{") else {}
+    seals, events = report.get("seals"), report.get("events")
+    told(
+        f"transitions without their event: {len(untold)}, audit verify: exit"
+        f" {verified.exit_code}, {seals} seals over {events} events"
+    )
+    troubles = [f"a transition without its event: {row}" for row in untold]
+    if verified.exit_code != 0:
+        troubles.append(f"audit verify: {verified.output[:3000]}")
+    elif not seals:
+        troubles.append("nothing was sealed, so nothing is proven")
+    return troubles
