@@ -27,7 +27,7 @@ from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
 from responder.pipeline.triage import triage
 from responder.pipeline.walking import enqueue_walk
-from responder.store import OPTIONS, StoreAway, Transaction
+from responder.store import CONNECT, OPTIONS, StoreAway, Transaction
 from responder.store.incidents import incident_from_row
 from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK
 
@@ -143,7 +143,7 @@ def bind(services: Services) -> procrastinate.App:
     app = procrastinate.App(
         connector=procrastinate.PsycopgConnector(
             conninfo=services.store.url,
-            kwargs={"options": OPTIONS},
+            kwargs={"options": OPTIONS, **CONNECT},
             timeout=_CONNECT,
             reconnect_timeout=_RECONNECT,
         )

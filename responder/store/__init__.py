@@ -26,11 +26,25 @@ from responder.store.queries import QUERIES
 
 #: procrastinate's functions find their own tables through the second schema.
 SEARCH_PATH = "responder,responder_jobs"
+#: A network that is gone says nothing: each side notices within about ten seconds. Else our
+#: database would keep the locks of a host that is gone, and we would wait for it, for hours.
+_ALIVE: Mapping[str, int] = {
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+#: How our side of each connection is opened; `OPTIONS` are the other side's.
+CONNECT: Mapping[str, Any] = {
+    "connect_timeout": 3,
+    **{name.replace("tcp_keepalives", "keepalives"): value for name, value in _ALIVE.items()},
+}
 #: A stopped process of ours must not hold a lock or the sealing up. Rows lie in memory or on a disk
 #: that seeks at no cost: with PostgreSQL's default, tables are read from end to end too often.
 OPTIONS = (
     f"-c search_path={SEARCH_PATH} -c statement_timeout=5s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=10s -c timezone=UTC -c random_page_cost=1.1"
+    + "".join(f" -c {name}={value}" for name, value in _ALIVE.items())
 )
 #: Of a look at everything: it changes nothing and holds nobody up, so it may take its time.
 _READS_LONG = (
@@ -210,7 +224,7 @@ class Store:
             open=False,
             check=_check,
             configure=_read_exactly,
-            kwargs={"options": OPTIONS, "row_factory": dict_row, "connect_timeout": 3},
+            kwargs={"options": OPTIONS, "row_factory": dict_row, **CONNECT},
         )
 
     def open(self) -> None:
@@ -225,7 +239,7 @@ class Store:
         """One moment of our database, only to be read, for as long as it takes; StoreAway."""
         try:
             with psycopg.connect(
-                self.url, options=_READS_LONG, row_factory=dict_row, connect_timeout=3
+                self.url, options=_READS_LONG, row_factory=dict_row, **CONNECT
             ) as connection:
                 _read_exactly(connection)
                 connection.adapters.register_loader("timestamptz", _AnyTime)

@@ -1,6 +1,7 @@
 """The few connections that a target grants us: advisory locks on our own database.
 
-They belong to one session of this process, so they are free again the moment the process dies.
+They belong to one session of this process, so they are free again the moment the process dies, or
+soon after its host is gone without a word.
 """
 
 import threading
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 import psycopg
 
 from responder.deadline import within
-from responder.store import DEADLINE, OPTIONS, StoreAway
+from responder.store import CONNECT, DEADLINE, OPTIONS, StoreAway
 from responder.store.queries import QUERIES
 
 #: Diagnosing connections to one target over all hosts; the last one is for P0 and P1 alone.
@@ -75,7 +76,7 @@ class Slots:
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = psycopg.connect(
-                    self._url, autocommit=True, options=OPTIONS, connect_timeout=3
+                    self._url, autocommit=True, options=OPTIONS, **CONNECT
                 )
             with within(self._connection, DEADLINE):
                 row = self._connection.execute(QUERIES[query].sql, {"name": name}).fetchone()

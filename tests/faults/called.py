@@ -19,18 +19,19 @@ class Pager:
     summary first told of a title.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self._address = address
         self.first: dict[str, float] = {}
         self.named: dict[str, float] = {}
         self.calls: Counter[str] = Counter()
         self.summaries = 0
         self._lock = threading.Lock()
-        self._server = Server(partial(Handler, self._hear, Faults(Kept(time.time))))
+        self._server = Server(partial(Handler, self._hear, Faults(Kept(time.time))), address)
         self._stack = ExitStack()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.port}"
+        return f"http://{self._address}:{self._server.port}"
 
     def came(self, key: str, title: str) -> float | None:
         """When somebody was first called about it, be it by a summary."""

@@ -6,8 +6,10 @@ called. Our database is handed in, so that a test may do to it what it likes.
 
 import os
 import secrets
+import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,13 +27,14 @@ from responder.app import build
 from responder.cli.demo.children import Child
 from responder.cli.demo.world import WORKER_IS_READY
 from responder.domain.ids import new_id
-from responder.embedded import LocalPostgres
+from responder.embedded import LocalPostgres, tied
 from responder.pipeline.services import Services
 from responder.settings import load
 from responder.store.migrations import migrate
 from responder.store.vault import new_key
 from responder.web.tokens import TokenKeys, new_keys
 from tests.faults.called import Pager
+from tests.faults.network import Ground, Host, let_in
 from tests.faults.worlds import ROLES, STATEMENTS, TARGET
 from tests.small_rules import small_rule
 
@@ -172,6 +175,17 @@ class LargeSite:
             child.wait_until(lambda log=child.log: WORKER_IS_READY in log.read_text())
 
 
+class Process(Child):
+    """`responder <arguments>` on a host, with the settings and the logs of this folder."""
+
+    def __init__(self, host: Host, arguments: list[str], folder: Path, name: str) -> None:
+        told = {"RESPONDER_CONFIG": str(folder / "responder.toml"), **host.environment}
+        super().__init__(arguments, told, folder / f"{name}.log")
+        self.host = host
+        command = [*host.prefix, sys.executable, "-m", "responder", *arguments]
+        self._command = tied(shutil.which(command[0]) or command[0], *command[1:])
+
+
 def kill(process: int) -> None:
     """SIGKILL to this process alone."""
     os.kill(process, signal.SIGKILL)
@@ -206,22 +220,31 @@ def until(condition: Callable[[], object], patience: float) -> None:
 
 @contextmanager
 def open_large_site(
-    folder: Path, ours: str, rules: int = RULES, webs: int = 2, workers: int = 3
+    folder: Path,
+    ours: str,
+    rules: int = RULES,
+    webs: int = 2,
+    workers: int = 3,
+    ground: Ground | None = None,
 ) -> Iterator[LargeSite]:
-    """All of it runs and is ready; folder: a new one; ours: the URL of an empty database."""
+    """All of it runs and is ready; folder: a new one; ours: the URL of an empty database.
+
+    ground: hosts for the webs, then for the workers; without it all is on this machine.
+    """
+    ground = ground or Ground([Host("here")] * (webs + workers))
     with ExitStack() as stack:
         folder.mkdir(mode=0o755)
-        target = stack.enter_context(LocalPostgres(folder / "target"))
-        pager = stack.enter_context(Pager())
+        listens = {"listen_addresses": ground.target}
+        target = stack.enter_context(LocalPostgres(folder / "target", settings=listens))
+        pager = stack.enter_context(Pager(ground.pager))
         shards = [*map(str, range(TARGETS)), "fire"]
         _make_targets(target, shards, rules)
-        bearer = _write_settings(folder, ours, target, shards, pager.url)
+        bearer = _write_settings(folder, ours, target, shards, pager.url, ground)
         _write_runbook(folder / "runbook", rules)
         migrate(ours)
         services = build(load(folder / "responder.toml"), pool_size=1)
         _promote(services)
-        ports = [_free_port() for _ in range(webs)]
-        told = {"RESPONDER_CONFIG": str(folder / "responder.toml")}
+        binds = [f"{host.address}:{_free_port()}" for host in ground.hosts[:webs]]
         site = LargeSite(
             folder=folder,
             ours=ours,
@@ -234,17 +257,16 @@ def open_large_site(
                 "test", "viewer", datetime.now(UTC), timedelta(hours=6), new_id()
             ),
             webs=[
-                Child(
-                    ["serve", "--workers", "1", "--bind", f"127.0.0.1:{port}"],
-                    told,
-                    folder / f"serve-{number}.log",
+                Process(
+                    host, ["serve", "--workers", "1", "--bind", bind], folder, f"serve-{number}"
                 )
-                for number, port in enumerate(ports)
+                for number, (host, bind) in enumerate(zip(ground.hosts, binds, strict=False))
             ],
             workers=[
-                Child(["work"], told, folder / f"work-{number}.log") for number in range(workers)
+                Process(host, ["work"], folder, f"work-{number}")
+                for number, host in enumerate(ground.hosts[webs:])
             ],
-            doors=[f"http://127.0.0.1:{port}" for port in ports],
+            doors=[f"http://{bind}" for bind in binds],
         )
         for child in site.children:
             stack.callback(kill_all, child)
@@ -269,7 +291,12 @@ def _make_targets(server: LocalPostgres, shards: Sequence[str], things: int) -> 
 
 
 def _write_settings(
-    folder: Path, ours: str, target: LocalPostgres, shards: Sequence[str], pager: str
+    folder: Path,
+    ours: str,
+    target: LocalPostgres,
+    shards: Sequence[str],
+    pager: str,
+    ground: Ground,
 ) -> str:
     """The source's bearer."""
     bearer = secrets.token_hex(16)
@@ -284,7 +311,9 @@ def _write_settings(
     written = _SETTINGS.format(folder=folder, pager=pager)
     for shard in shards:
         for kind in ("reading", "writing"):
-            files[f"{kind}_{shard}"] = target.url(f"shop_{shard}", f"responder_{kind}")
+            name, role = f"shop_{shard}", f"responder_{kind}"
+            url = let_in(target, ground.target, name, role) if ground.target else None
+            files[f"{kind}_{shard}"] = url or target.url(name, role)
         written += _TARGET_SETTINGS.format(folder=folder, shard=shard)
     for name, text in {**files, "responder.toml": written}.items():
         (folder / name).write_text(text)

@@ -1,4 +1,4 @@
-"""A server on this machine alone, whose end is the end of all its threads and connections."""
+"""A server for this machine alone, whose end is the end of all its threads and connections."""
 
 import socket
 import sys
@@ -10,13 +10,15 @@ from typing import Any
 
 
 class Server(ThreadingMixIn, TCPServer):
-    """Listens on a free port of 127.0.0.1, with a thread for each connection."""
+    """Listens on a free port, with a thread for each connection."""
 
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, handler: Callable[..., BaseRequestHandler]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(
+        self, handler: Callable[..., BaseRequestHandler], address: str = "127.0.0.1"
+    ) -> None:
+        super().__init__((address, 0), handler)
         self.port = int(self.server_address[1])
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
