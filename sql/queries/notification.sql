@@ -37,11 +37,11 @@ WHERE key = %(key)s AND page AND incident_id IS NULL AND happening = 'opened' AN
 RETURNING id, receiver;
 
 -- name: owed_pages
--- Of these deliveries and keys the ones that are not triaged and were not told just now, or whose
--- page should have left, or is to leave in a moment.
+-- Of these deliveries and keys the ones that are not triaged (also because a failover lost them) and were not
+-- told just now, or whose page should have left, or is to leave in a moment.
 SELECT k.delivery_id
 FROM unnest(%(deliveries)s::uuid[], %(keys)s::text[]) AS k (delivery_id, key)
-WHERE EXISTS (SELECT FROM delivery d WHERE d.id = k.delivery_id AND d.triaged_at IS NULL)
+WHERE NOT EXISTS (SELECT FROM delivery d WHERE d.id = k.delivery_id AND d.triaged_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM notification n WHERE n.key = k.key AND n.page AND n.happening = 'opened'
                       AND (n.status = 'sent' OR n.summary_id IS NOT NULL)
                       AND n.created_at > %(now)s - interval '5 minutes')

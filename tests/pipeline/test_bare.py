@@ -545,3 +545,30 @@ def test_a_page_that_is_refused_for_good_stands_in_no_other_one_s_way(
         assert [message.document["incident"]["severity"] for message in keeping.hook.got] == ["P1"]
         page_barely(keeping.services)
     assert keeping.hook.happenings() == ["opened", "opened"]
+
+
+# Our database came back without what it had taken
+
+
+def test_what_a_failover_lost_is_paged_and_its_repetition_joins(
+    keeping: House, clock: Clock
+) -> None:
+    """The new server knows nothing of it; the process that accepted it does."""
+    keeping.post(alert("Odd", severity="critical"))
+    keeping.sql("DELETE FROM delivery")
+    keeping.sql("DELETE FROM responder_jobs.procrastinate_jobs")
+    clock.now += DUE_AFTER
+    page_barely(keeping.services)
+    clock.now += 1
+    page_late(keeping.services)
+    deliver(keeping.services, page=True)
+    (message,) = keeping.pager.got
+    assert message.document["incident"]["title"] == "Odd in the shop"
+    page_barely(keeping.services)
+    assert keeping.services.keep.due() == [], "it is told"
+    keeping.post(alert("Odd", severity="critical"))
+    keeping.settle()
+    assert (keeping.pager.happenings(), keeping.hook.got) == (["opened"], [])
+    (adopted,) = keeping.sql("SELECT details FROM audit_event WHERE what = 'page'")
+    assert adopted["details"]["adopted"] == ["pager"]
+    assert keeping.gap() == (0, 0)
