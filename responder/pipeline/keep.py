@@ -30,6 +30,8 @@ HUSH = 1.5
 HUSH_AGAIN = 2.0
 #: Seconds in which one key leaves this host barely once.
 ONCE_IN = 300.0
+#: A file's time may be ahead of ours by so much, as the kernel rounds it.
+_SKEW = 1.0
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,13 @@ class Keep:
 
 
 def _claim_file(folder: Path, key: str) -> bool:
-    """The first process of this host makes the file; one that is old is as good as none."""
+    """The first process of this host makes the file; one that is old is as good as none.
+
+    So is one from the future: the host's clock was set back, and it would be young for long.
+    """
     mark = folder / ("bare-" + hashlib.sha256(key.encode()).hexdigest())
     with suppress(OSError):
-        if time.time() - mark.stat().st_mtime > ONCE_IN:
+        if not -_SKEW <= time.time() - mark.stat().st_mtime <= ONCE_IN:
             mark.unlink()
     try:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

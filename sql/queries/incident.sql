@@ -181,7 +181,7 @@ FROM alert WHERE incident_id = %(id)s ORDER BY received_at DESC, id DESC LIMIT 5
 -- name: incident_events
 -- The trail of an incident, in order, without the digests of its rows.
 SELECT id, at, actor_kind, actor, what, subject, before, after, details, code_version
-FROM audit_event WHERE incident_id = %(id)s AND what <> 'row' ORDER BY id;
+FROM audit_event WHERE incident_id = %(id)s AND what <> 'row' ORDER BY at, id;
 
 -- name: insert_audit_events
 -- Recorded facts; the same id is not recorded twice.

@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -101,6 +102,16 @@ def test_a_key_leaves_once_in_five_minutes_from_a_host(clock: Clock, tmp_path: P
         os.utime(mark, (0, 0))
     assert second.claim("a")
     assert not first.claim("a")
+
+
+def test_a_clock_that_was_set_back_hushes_no_page(clock: Clock, tmp_path: Path) -> None:
+    """A mark from before lies an hour ahead; a process that has not seen it goes by its age."""
+    assert Keep(tmp_path, clock).claim("one")
+    (mark,) = tmp_path.iterdir()
+    ahead = time.time() + 3600
+    os.utime(mark, (ahead, ahead))
+    assert Keep(tmp_path, clock).claim("one")
+    assert not Keep(tmp_path, clock).claim("one"), "the new mark is of now"
 
 
 def test_a_folder_that_is_gone_hushes_no_page(clock: Clock, tmp_path: Path) -> None:
