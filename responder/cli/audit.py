@@ -11,23 +11,27 @@ import click
 
 from responder.cli.common import (
     Refusal,
+    as_option,
     config_option,
     json_option,
     print_json,
     print_table,
     read_settings,
+    said,
     seen,
     store_of,
 )
+from responder.domain.actor import Actor, ActorKind
 from responder.domain.duration import parse_duration
 from responder.domain.secret import SecretMissing
 from responder.domain.witnessed import read_exact
 from responder.pipeline.audit.bundle import NoSuchIncident, bundle_text, make_bundle
+from responder.pipeline.audit.forks import NoFork, state_fork
 from responder.pipeline.audit.keys import PublicKeys, SigningKeys, keys_that_verify, public_keys
 from responder.pipeline.audit.report import Report
 from responder.pipeline.audit.search import Search, find_events
 from responder.pipeline.audit.unbundle import NotABundle, check_bundle
-from responder.pipeline.audit.verify import verify_all
+from responder.pipeline.audit.verify import files_of, verify_all
 from responder.settings import SettingsWrong, load
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -181,6 +185,35 @@ def _print(report: Report) -> None:
     for name, last_there in report.copies.items():
         click.echo(f"copy {seen(name)}: up to seal {last_there or 'none'}")
     click.echo("nothing was changed" if report.ok else f"{report.trouble_count} things are wrong")
+
+
+@audit.command("fork")
+@click.option("--reason", required=True, callback=said(), help="What happened.")
+@click.option("--copy", "copies", multiple=True, type=_FILE, help="A copy of seals, beside [seal].")
+@as_option
+@config_option
+def fork(reason: str, copies: tuple[Path, ...], name: str, config: Path) -> None:
+    """State that a failover of our database lost the seals that only the copies have.
+
+    Look first at what they are, with `audit verify`; afterwards they are no alarm any more.
+    """
+    settings = read_settings(config)
+    if settings.seal is None:
+        raise Refusal("without [seal] there are no seals that could be lost")
+    ours = [path for path in files_of(settings.seal) if path.exists()]
+    actor = Actor(ActorKind.PERSON, name)
+    try:
+        keys = SigningKeys(settings.seal.key)
+        with store_of(settings) as store, store.transaction() as tx:
+            lost = state_fork(tx, keys, [*ours, *copies], actor, reason)
+    except (SecretMissing, NoFork) as refused:
+        raise Refusal(str(refused)) from None
+    except OSError as error:
+        raise Refusal(f"{error.filename} cannot be read: {error.strerror}") from None
+    events = sum(seal.events for seal in lost)
+    click.echo(f"{len(lost)} seals over {events} events are stated to be lost in a failover:")
+    for seal in lost:
+        click.echo(f"seal {seal.number} of {seal.at.isoformat(timespec='seconds')}")
 
 
 @audit.command("export")

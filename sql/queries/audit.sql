@@ -48,6 +48,10 @@ FROM audit_event e WHERE e.incident_id = %(id)s ORDER BY e.id DESC LIMIT %(limit
 -- Months that retention has dropped, as it recorded them itself.
 SELECT id, at, subject, details FROM audit_event WHERE what = 'retention' ORDER BY at, id;
 
+-- name: forks
+-- What was stated of seals that a failover lost.
+SELECT actor, at, details FROM audit_event WHERE what = 'fork' ORDER BY at, id;
+
 -- name: lost_unsealed
 -- Events that wait for their seal and are not there any more.
 SELECT u.id, u.filed_at FROM unsealed u

@@ -3,6 +3,7 @@
 All that can be wrong is named: the first thing first, in the order of the seals.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -212,22 +213,45 @@ def check_added(tx: Transaction, report: Report, since: datetime | None) -> None
         report.found(Kind.ADDED, f"event {row['id']}", says)
 
 
-def check_copy(tx: Transaction, report: Report, keys: PublicKeys, path: Path, begins: int) -> None:
-    """The seals of a file outside are ours, and ours has no fewer. OSError."""
-    name, lines = str(path), read_copy(path)
+def check_copy(
+    tx: Transaction,
+    report: Report,
+    keys: PublicKeys,
+    path: Path,
+    begins: int,
+    forks: Mapping[bytes, str],
+) -> None:
+    """The seals of a file outside are ours, and ours has no fewer. OSError.
+
+    forks: what is stated of seals that a failover lost, by their digest.
+    """
+    name, stated, strange = str(path), Counter[str](), 0
     report.copies[name] = None
-    while portion := list(islice(lines, _LINES)):
-        seals = [seal for seal in portion if isinstance(seal, Seal)]
-        if len(seals) < len(portion):
-            report.notes.append(f"{name}: {len(portion) - len(seals)} lines are no seals")
-        rows = tx.all("seals_numbered", numbers=tuple(seal.number for seal in seals))
-        ours = {row["number"]: seal_from_row(row) for row in rows}
-        for seal in seals:
-            _compare(report, keys, name, seal, ours.get(seal.number), begins)
+    for seal, ours in compared(tx, path):
+        if isinstance(seal, str):
+            strange += 1
+        elif seal.digest in forks and (ours is None or ours.digest != seal.digest):
+            stated[forks[seal.digest]] += 1
+        else:
+            _compare(report, keys, name, seal, ours, begins)
+    if strange:
+        report.notes.append(f"{name}: {strange} lines are no seals")
+    report.notes += [f"{name}: {count} seals of it {said}" for said, count in stated.items()]
     written = tx.maybe("copied_to", place=name)
     if written and written["number"] > (report.copies[name] or 0):
         last = f"up to seal {written['number']} all were copied to it or its like on other hosts"
         report.notes.append(f"{name}: {last}, and it ends before that")
+
+
+def compared(tx: Transaction, path: Path) -> Iterator[tuple[Seal | str, Seal | None]]:
+    """What a copy has, line by line, beside the seal of that number that our database has."""
+    lines = read_copy(path)
+    while portion := list(islice(lines, _LINES)):
+        numbers = tuple(seal.number for seal in portion if isinstance(seal, Seal))
+        rows = tx.all("seals_numbered", numbers=numbers)
+        ours = {row["number"]: seal_from_row(row) for row in rows}
+        for line in portion:
+            yield line, ours.get(line.number) if isinstance(line, Seal) else None
 
 
 def _compare(

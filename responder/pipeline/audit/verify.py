@@ -7,6 +7,7 @@ from uuid import UUID
 
 from responder.domain.settings import SealSettings
 from responder.pipeline.audit.copies import is_url, name_of
+from responder.pipeline.audit.forks import read_forks
 from responder.pipeline.audit.keys import PublicKeys, keys_that_verify
 from responder.pipeline.audit.proving import (
     Chain,
@@ -29,6 +30,11 @@ IN_PLACE = 5_000
 def keys_of(settings: SealSettings | None) -> PublicKeys:
     """The keys of [seal]; none of them without it. SecretMissing."""
     return keys_that_verify(settings.key) if settings else PublicKeys(())
+
+
+def files_of(settings: SealSettings | None) -> list[Path]:
+    """The copies of [seal] that are files."""
+    return [Path(each) for each in settings.copy_to if not is_url(each)] if settings else []
 
 
 def verify_all(
@@ -55,12 +61,12 @@ def verify_all(
     for place in settings.copy_to if settings else ():
         if is_url(place):
             report.notes.append(f"{name_of(place)}: not compared; get its seals, and --copy FILE")
-    ours = [Path(place) for place in settings.copy_to if not is_url(place)] if settings else []
+    ours, forks = files_of(settings), read_forks(tx, keys)
     for path in [*ours, *copies]:
         if path in ours and not path.exists():
             report.notes.append(f"{path}: not compared; it is not on this host")
             continue
-        check_copy(tx, report, keys, path, begins)
+        check_copy(tx, report, keys, path, begins, forks)
     return report
 
 

@@ -27,8 +27,8 @@ _FILTERS = ("actor", "what", "subject", "incident", "rule", "target")
 #: What an event can be about, for the list to choose from; `row` are the digests of rows.
 _WHATS = (
     *("acknowledgement", "approval", "autofix", "breaker", "check", "decision", "delivery"),
-    *("denied", "digest", "escalation", "export", "fix", "held", "maintenance", "note", "noted"),
-    *("notification", "opened", "page", "person", "promotion", "receiver", "refused"),
+    *("denied", "digest", "escalation", "export", "fix", "fork", "held", "maintenance", "note"),
+    *("noted", "notification", "opened", "page", "person", "promotion", "receiver", "refused"),
     *("retention", "review", "row", "secret", "session", "severity", "stage", "status"),
     *("suppressed", "token", "verification", "waiting"),
 )

@@ -227,6 +227,7 @@ _TELLERS: Mapping[str, Callable[[Row, Row], tuple[str, str]]] = {
     "review": _review,
     "receiver": _change("Receiver"),
     "export": _simple("Took the incident away with its proofs."),
+    "fork": _simple("Stated that a failover of our own database lost seals."),
     "secret": _change("Secret"),
     "promotion": _change("Rule"),
     "check": _change("Scheduled check of"),
