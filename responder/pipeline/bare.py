@@ -38,6 +38,7 @@ def page_barely(services: Services) -> None:
             lost += asked
         else:
             keep.release(safe)
+            lost += [hold for hold in keep.owed() if services.store.late_at >= hold.due]
     for hold in lost:
         for page in hold.pages:
             if keep.claim(page.identity.key):

@@ -22,6 +22,8 @@ from responder.runbook.catalogue import Identity
 
 #: Seconds after which a page should have left, had our database been there.
 DUE_AFTER = 1.1
+#: Seconds after that in which our database may still see to it, if it fails now and then.
+OWED = 1.0
 #: Seconds after which nothing is held any more.
 HELD_FOR = 60.0
 #: Seconds after a silence in which ordinary pages wait, so that our database is told first what
@@ -129,6 +131,12 @@ class Keep:
         with self._lock:
             self._holds = [hold for hold in self._holds if hold.until > now]
             return [hold for hold in self._holds if hold.lost or hold.due <= now]
+
+    def owed(self) -> list[Hold]:
+        """What is committed and should have left so long ago that it must leave now."""
+        now = self.clock()
+        with self._lock:
+            return [hold for hold in self._holds if hold.delivery and hold.due + OWED <= now]
 
     def late(self, after: float) -> list[Hold]:
         """What is committed, should have left `after` seconds ago, and is not written yet."""

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import Jsonb, set_json_loads
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from responder.deadline import within
 from responder.domain.actor import Actor
@@ -66,10 +66,13 @@ _CHECK_DEADLINE = 2.0
 _RECONNECT = 0.5
 #: Seconds in which it answers; else it is silent for whoever must not wait.
 SILENCE = 0.5
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError)  # PoolTimeout, too
+#: It answers, and takes nothing in: to wait for it is as vain as for one that is silent.
+_TAKES_NOTHING = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.DiskFull)
 
 
 class StoreAway(Exception):
-    """Our database cannot be reached or did not answer; nothing was committed, try again."""
+    """Our database cannot be reached, or does not answer or write; nothing is there, try again."""
 
 
 class Refused(Exception):
@@ -186,6 +189,16 @@ def _check(connection: psycopg.Connection[DictRow]) -> None:
         ConnectionPool.check_connection(connection)
 
 
+@contextmanager
+def _leaving_readers(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+    """Who only reads is a standby by now; the next connection may lead to who writes."""
+    try:
+        yield
+    except psycopg.errors.ReadOnlySqlTransaction:
+        connection.close()
+        raise
+
+
 def _read_exactly(connection: psycopg.Connection[DictRow]) -> None:
     """Rows of a target lie here with all the digits of their numbers."""
     set_json_loads(exact, connection)
@@ -211,7 +224,7 @@ class Store:
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         self.url = url
         self.offset = offset
-        #: When it last answered late or not at all, by `time.monotonic`.
+        #: When it last answered late or not at all, or took nothing in, by `time.monotonic`.
         self.late_at = -math.inf
         self._code_version = code_version
         self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
@@ -246,7 +259,7 @@ class Store:
                 row = connection.execute(QUERIES["now"].sql).fetchone()
                 assert row is not None
                 yield Transaction(connection, row["now"] + self.offset, self._code_version)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except _AWAY as error:
             raise StoreAway(f"our database: {type(error).__name__}") from error
 
     @contextmanager
@@ -259,6 +272,7 @@ class Store:
         try:
             with (
                 self._pool.connection() as connection,
+                _leaving_readers(connection),
                 within(connection, longest),
                 connection.transaction(),  # the pool's own would wait for ever for its end
             ):
@@ -272,7 +286,7 @@ class Store:
                 transaction.finish()
         except psycopg.errors.IntegrityError as error:
             raise Refused(error.diag.constraint_name or "an unnamed constraint") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-            if not answered:
+        except (*_AWAY, *_TAKES_NOTHING) as error:
+            if not answered or isinstance(error, _TAKES_NOTHING):
                 self.late_at = time.monotonic()
             raise StoreAway(f"our database: {type(error).__name__}") from error

@@ -21,6 +21,7 @@ from responder.pipeline.keep import (
     DUE_AFTER,
     HELD_FOR,
     HUSH,
+    OWED,
     Keep,
     Page,
 )
@@ -156,6 +157,23 @@ def test_what_is_accepted_and_not_yet_paged_stays_held(keeping: House, clock: Cl
     assert len(house.services.keep.due()) == 1
     with away(house):
         page_barely(house.services)
+    assert house.hook.happenings() == ["opened"]
+    assert house.services.keep.due() == []
+
+
+def test_a_database_that_answers_and_takes_nothing_in_holds_no_page_up(
+    keeping: House, clock: Clock
+) -> None:
+    """Its disk is full, or it only reads: it says for ever that the page is about to leave."""
+    house = keeping
+    house.post(alert("Odd", severity="critical"))
+    house.run_triage()
+    clock.now += DUE_AFTER + OWED
+    page_barely(house.services)
+    assert house.hook.got == [], "nothing is wrong with our database: its watches have it"
+    house.services.store.late_at = clock.now
+    page_barely(house.services)
+    page_barely(house.services)
     assert house.hook.happenings() == ["opened"]
     assert house.services.keep.due() == []
 

@@ -3,8 +3,11 @@
 import os
 import signal
 import time
+from datetime import timedelta
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from responder.embedded import LocalPostgres
 from responder.store import DEADLINE, Fenced, Store, StoreAway
@@ -43,4 +46,24 @@ def test_a_server_that_stands_still_at_the_end_is_cut_off(database: str, commits
             raise Fenced
     assert time.monotonic() - began < DEADLINE + 3
     os.kill(backend["id"], signal.SIGCONT)
+    store.close()
+
+
+def test_a_database_that_only_reads_is_away_and_its_connections_are_left(database: str) -> None:
+    """A standby behind the address answers; whoever is primary by then is reached at once."""
+    store = Store(database, 1, "test")
+    with psycopg.connect(database, autocommit=True) as admin:
+        name = sql.Identifier(admin.info.dbname)
+        change = "ALTER DATABASE {} SET default_transaction_read_only = on"
+        admin.execute(sql.SQL(change).format(name))
+        store.open()
+        with store.transaction() as tx:
+            tx.one("health", overdue=timedelta(), dead_after=timedelta())
+        assert store.late_at == float("-inf")
+        with pytest.raises(StoreAway), store.transaction() as tx:
+            tx.run("pinged")
+        assert store.late_at > 0
+        admin.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(name))
+        with store.transaction() as tx:
+            assert tx.run("pinged") == 1
     store.close()
