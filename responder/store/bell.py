@@ -11,7 +11,7 @@ from contextlib import closing
 import psycopg
 
 from responder.deadline import within
-from responder.store import OPTIONS
+from responder.store import CONNECT, OPTIONS
 from responder.store.queries import QUERIES
 
 #: Seconds between two signals of one process, however much it accepts.
@@ -28,7 +28,7 @@ _Connection = psycopg.Connection[tuple[object, ...]]
 def _connect(url: str) -> _Connection:
     """For signals, which need not outlive a crash."""
     options = f"{OPTIONS} -c synchronous_commit=off"
-    return psycopg.connect(url, autocommit=True, options=options, connect_timeout=3)
+    return psycopg.connect(url, autocommit=True, options=options, **CONNECT)
 
 
 class Bell:

@@ -39,7 +39,7 @@ from tests.faults.senders import Senders, Traffic
 
 LONG = "TORTURE" in os.environ
 #: Seconds of a short cut, of the one in the middle of a fix, and in which a silence is noticed.
-CUT, IN_A_FIX, NOTICED = (20.0, 60.0, 15.0) if LONG else (3.0, 17.0, 15.0)
+CUT, IN_A_FIX, NOTICED = (20.0, 60.0, 14.0) if LONG else (3.0, 15.0, 14.0)
 HOSTS = ("web_1", "web_2", "worker_1", "worker_2")
 #: So long a change of the target takes, so that it can be met in the middle.
 _SLOWED = """
