@@ -33,6 +33,9 @@ LONGEST_PAGE_WAIT = 30.0
 #: message; its pages go to the fallback at once.
 CIRCUIT_FAILURES = 5
 CIRCUIT_OPEN = timedelta(seconds=30)
+#: A process that did not reach a receiver leaves second attempts there to others for so long: it
+#: may be this host's own way out that is broken.
+_OTHERS_FIRST = timedelta(seconds=0.4)
 _AT_ONCE = 8
 
 
@@ -65,6 +68,8 @@ def deliver(services: Services, page: bool) -> int:
             limit=_AT_ONCE,
             per_minute=_per_minute(services),
             circuit_failures=CIRCUIT_FAILURES,
+            unreached=tuple(services.keep.unreached) if page else (),
+            others_first=_OTHERS_FIRST,
         )
         if time.monotonic() > until:
             services.store.late_at = time.monotonic()
@@ -118,11 +123,14 @@ def _send(services: Services, row: Mapping[str, Any], until: float) -> None:
             _hand_over(services, row, told, now)
         except Undelivered as error:
             said = services.settings.redact.text(str(error))[:500]
+            if row["page"] and not error.permanent:
+                services.keep.unreached.add(row["receiver"])
             services.log.warning(
                 "not delivered", receiver=row["receiver"], page=row["page"], why=said
             )
             _failed(services, row, error, said)
         else:
+            services.keep.unreached.discard(row["receiver"])
             _sent(services, row, told)
 
 

@@ -97,6 +97,7 @@ class Keep:
 
     waiting: bare pages that are to leave; sent: what our database must be told; sent_at: when
     messages left, by receiver; rests: receivers that failed; all belong to the one that sends.
+    unreached: receivers that did not take the last page from here; others may reach them.
     """
 
     folder: Path | None = None
@@ -105,6 +106,7 @@ class Keep:
     sent: list[Sent] = field(default_factory=list)
     sent_at: dict[str, list[float]] = field(default_factory=dict)
     rests: dict[str, Rest] = field(default_factory=dict)
+    unreached: set[str] = field(default_factory=set)
     _holds: list[Hold] = field(default_factory=list)
     _left: dict[str, float] = field(default_factory=dict)
     _back: float = -math.inf

@@ -201,7 +201,8 @@ UPDATE notification SET status = 'superseded', summary_id = %(summary_id)s WHERE
 -- name: claim_notifications
 -- Due messages under a lease, P0 first, within each receiver's rate; one receiver hears of an
 -- incident in order, and one whose circuit is open is tried with one message. Who is to be woken
--- comes before who may sleep.
+-- comes before who may sleep. What did not reach its receiver is tried
+-- next by another process than this one, if there is one that takes it.
 WITH due AS MATERIALIZED (
     -- A subquery in the list, and a predicate that no partial index answers: looked up by incident.
     SELECT d.id, d.receiver, d.incident_id, d.happening, d.due_at,
@@ -213,7 +214,9 @@ WITH due AS MATERIALIZED (
                      AND e.status NOT IN ('sent', 'dead', 'superseded')) AS behind
     FROM notification d
     WHERE d.status IN ('due', 'sending') AND d.page = %(page)s
-      AND CASE WHEN d.status = 'due' THEN d.due_at ELSE d.lease_until END <= %(now)s
+      AND CASE WHEN d.status = 'due' THEN d.due_at ELSE d.lease_until END
+          <= %(now)s - CASE WHEN d.attempts = 1 AND d.receiver = ANY(%(unreached)s) THEN %(others_first)s
+                            ELSE interval '0' END
 ), rates AS MATERIALIZED (
     SELECT w.receiver, w.waiting, r.failures, r.open_until,
            coalesce((%(per_minute)s::jsonb ->> w.receiver)::int, 20) AS per_minute,

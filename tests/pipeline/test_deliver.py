@@ -1,5 +1,6 @@
 """When a receiver does not take a page: fallback, last resort, dead letters."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.settings import Receiver, Route
 from responder.pipeline.deliver import deliver
+from responder.pipeline.keep import Keep
 from responder.pipeline.pages import deliver_pages
 from responder.pipeline.people import close
 from responder.pipeline.redrive import redrive_notifications
@@ -195,3 +197,33 @@ def test_one_dead_letter_or_all_of_a_receiver_are_due_again(house: House) -> Non
     assert redrive_notifications(house.services, PERSON, None, "nobody") == 0
     events = house.sql("SELECT actor FROM audit_event WHERE before = 'dead' AND after = 'due'")
     assert [event["actor"] for event in events] == ["ann"] * 4
+
+
+# A host whose own way out is broken
+
+
+def test_who_did_not_reach_a_receiver_leaves_it_to_others_for_a_moment(house: House) -> None:
+    """Its first attempt took a second of the three; a second one by the same host would be late."""
+    cut_off, pager = replace(house.services, keep=Keep()), house.pager
+    elsewhere = replace(house.services, keep=Keep())
+    triage(house.services, house.post(alert("Odd", severity="critical")).delivery)
+    house.later(SECOND)
+    pager.fails = FLAKY
+    assert deliver(cut_off, page=True) == 1
+    house.later(timedelta(seconds=0.6))
+    pager.fails = None
+    assert deliver(cut_off, page=True) == 0
+    assert deliver(elsewhere, page=True) == 1
+    assert pages(house) == {"pager": "sent"}
+
+
+def test_alone_it_tries_again_itself(house: House) -> None:
+    triage(house.services, house.post(alert("Odd", severity="critical")).delivery)
+    house.later(SECOND)
+    house.pager.fails = FLAKY
+    assert deliver(house.services, page=True) == 1
+    house.later(SECOND)
+    house.pager.fails = None
+    assert deliver(house.services, page=True) == 1
+    assert house.services.keep.unreached == set()
+    assert pages(house) == {"pager": "sent"}
