@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -26,10 +27,12 @@ from responder.pipeline.raw import encrypt_bodies
 from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
 from responder.pipeline.triage import triage
+from responder.pipeline.turns import Turns
 from responder.pipeline.walking import enqueue_walk
 from responder.store import CONNECT, OPTIONS, StoreAway, Transaction
 from responder.store.incidents import incident_from_row
 from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK
+from responder.store.slots import BEAT_EVERY
 
 _HEARTBEAT = 2.0
 _SWEEP_EVERY = 2.0
@@ -61,7 +64,13 @@ _OPEN = 3.0
 
 
 def run(services: Services, slots: int = 8) -> None:
-    """Work until SIGTERM or SIGINT; a quarter of the slots takes P0 and P1 alone."""
+    """Work until SIGTERM or SIGINT; a quarter of the slots takes P0 and P1 alone.
+
+    One target gets half of the others, and beside them no more than that quarter.
+    """
+    urgent = max(1, slots // 4)
+    turns = Turns(max(1, (slots - urgent) // 2), urgent)
+    services = replace(services, turns=turns)
     services.store.open()
     running = [
         *watches(services),
@@ -72,6 +81,7 @@ def run(services: Services, slots: int = 8) -> None:
         Watch(services, retain, every=_RETAIN_EVERY),
         Watch(services, RuleSources(), seal_events, every=_SEAL_EVERY),
         Watch(services, copy_seals, every=_SEAL_EVERY),
+        Watch(services, lambda each: each.slots.beat(), every=BEAT_EVERY),
     ]
     drains = Drains(services, slots)
     drains.start()

@@ -32,6 +32,9 @@ from responder.targets.reading import Question, ask
 
 #: A diagnosis takes no longer than this, whatever its questions do.
 BUDGET = 10.0
+#: Walks whose target is slow come again so soon, and so far from each other.
+PUT_OFF = timedelta(seconds=1)
+APART = timedelta(milliseconds=100)
 #: Threads that ask for one incident; the slots of the target are the real limit.
 _ASKERS = 4
 _POLL = 0.03
@@ -67,7 +70,11 @@ def diagnose(incident: Incident, services: Services) -> Incident:
     if rule is not None and askable and not asked:
         assert incident.target is not None
         target = services.settings.targets[incident.target]
-        asked = ask_all(services, rule, target, incident.parameters, incident.severity.pages)
+        urgent = incident.severity.pages
+        with services.turns.at(target.name, urgent) as got:
+            if not got:
+                return _put_off(services, incident)
+            asked = ask_all(services, rule, target, incident.parameters, urgent)
         try:
             findings = conclude(rule, _case(services, incident, asked))
             findings += _of_missing_indexes(asked)
@@ -95,6 +102,17 @@ def diagnose(incident: Incident, services: Services) -> Incident:
         tx.many("insert_answer", _answer_rows(incident, asked))
         tx.run("hasten_pages", incident_id=incident.id)
     return replace(after, trouble=trouble or None, trouble_detail=detail)
+
+
+def _put_off(services: Services, incident: Incident) -> Incident:
+    """Its target is slow, and enough walks are asking it: it comes again behind those that wait."""
+    with services.store.transaction() as tx:
+        waiting = tx.one("put_off_walks", target=incident.target)["walks"]
+        due_at = tx.now + PUT_OFF + waiting * APART
+        tx.run("set_timer", id=incident.id, what="look_again", due_at=due_at)
+        after = move(tx, incident, "rest", next=Stage.DIAGNOSE)
+    services.log.info("put off: its target is slow", target=incident.target, waiting=waiting)
+    return after
 
 
 def _of_missing_indexes(asked: Sequence[Asked]) -> list[Finding]:

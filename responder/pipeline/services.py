@@ -13,6 +13,7 @@ from responder.domain.secret import Secret
 from responder.domain.settings import Settings
 from responder.pipeline.keep import Keep
 from responder.pipeline.mail import Mail
+from responder.pipeline.turns import Turns
 from responder.receivers import Receiver
 from responder.runbook.catalogue import Catalogue
 from responder.runbook.loader import LoadedRule
@@ -39,6 +40,7 @@ class Services:
     new_id: Callable[[], UUID] = new_id
     keep: Keep = field(default_factory=Keep)
     mail: Mail = field(default_factory=Mail)
+    turns: Turns = field(default_factory=Turns)
     #: By their keys in responder.toml.
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     lifeline_store: Store | None = None

@@ -1,7 +1,7 @@
 """The few connections that a target grants us: advisory locks on our own database.
 
-They belong to one session of this process, so they are free again the moment the process dies, or
-soon after its host is gone without a word.
+They belong to one session of this process, so they are free again the moment the process dies, and
+soon after it stands still or its host is gone: then our database ends the session, from which it hears nothing more.
 """
 
 import threading
@@ -17,6 +17,8 @@ from responder.store.queries import QUERIES
 
 #: Diagnosing connections to one target over all hosts; the last one is for P0 and P1 alone.
 READING_SLOTS = 4
+#: A worker beats so often; who says nothing for longer (`leave_when_silent`) has lost its slots.
+BEAT_EVERY = 3.0
 _POLL = 0.02
 
 
@@ -71,19 +73,37 @@ class Slots:
             except StoreAway:
                 return  # the session is gone, and its locks with it
 
+    def beat(self) -> None:
+        """This process is alive, and keeps what it holds. StoreAway."""
+        with self._lock:
+            if self._connection is not None:
+                self._ask("beat", "")
+
     def _ask(self, query: str, name: str) -> bool:
-        """Runs on the one session; after it broke, all its slots are free and a new one begins."""
-        try:
-            if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(
-                    self._url, autocommit=True, options=OPTIONS, **CONNECT
-                )
+        """Runs on the one session; after it broke, all its slots are free and a new one begins.
+
+        One in which nothing was held may have been ended for its silence, which is no error.
+        """
+        again = not self._held
+        while True:
+            try:
+                return self._said(query, name)
+            except psycopg.OperationalError as error:
+                self._connection = None
+                if not again:
+                    raise StoreAway(f"our database: {type(error).__name__}") from error
+                again = False
+
+    def _said(self, query: str, name: str) -> bool:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._url, autocommit=True, options=OPTIONS, **CONNECT
+            )
             with within(self._connection, DEADLINE):
-                row = self._connection.execute(QUERIES[query].sql, {"name": name}).fetchone()
-            return row is not None and row[0]
-        except psycopg.OperationalError as error:
-            self._connection = None
-            raise StoreAway(f"our database: {type(error).__name__}") from error
+                self._connection.execute(QUERIES["leave_when_silent"].sql)
+        with within(self._connection, DEADLINE):
+            row = self._connection.execute(QUERIES[query].sql, {"name": name}).fetchone()
+        return row is not None and row[0]
 
     def close(self) -> None:
         with self._lock:

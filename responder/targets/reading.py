@@ -36,6 +36,8 @@ LOCK_MS = 2000
 SMALL_TABLE = 32_000_000
 #: How long after its timeout a statement may keep us waiting before it is cut off.
 GRACE_SECONDS = 1.0
+#: How long it is not tried again to connect to what was silent, by whichever question.
+SILENT_SECONDS = 5.0
 #: How long the server may take to end a backend that was told to leave.
 LEAVE_SECONDS = 0.5
 
@@ -75,6 +77,9 @@ _STATUSES = {
 }
 
 _Session = psycopg.Connection[tuple[Any, ...]]
+
+#: What did not answer a connection, by its URL: the error, and until when (`time.monotonic`).
+_silent: dict[str, tuple[Error, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,9 @@ def _connect(target: Target) -> _Session:
     """A session with the newest live login that the server takes."""
     error = Error(ErrorKind.LOGIN, "", "no login is configured")
     for url, options in _logins(target):
+        known, until = _silent.get(url, (error, 0.0))
+        if time.monotonic() < until:
+            raise Unanswered(known)
         try:
             session = psycopg.connect(**options, prepare_threshold=None)
         except psycopg.errors.ConnectionTimeout:
@@ -206,6 +214,8 @@ def _connect(target: Target) -> _Session:
         else:
             target.reading.use(url)
             return session
+        if error.kind in (ErrorKind.TIMEOUT, ErrorKind.UNREACHABLE):
+            _silent[url] = (error, time.monotonic() + SILENT_SECONDS)
         if error.kind != ErrorKind.LOGIN:
             break
     raise Unanswered(error)

@@ -29,6 +29,11 @@ WHERE target = %(target)s AND digest = %(digest)s AND asker = %(asker)s;
 -- A fix changed the target: older answers are no longer true.
 DELETE FROM question WHERE target = %(target)s;
 
+-- name: put_off_walks
+-- How many walks to a target rest before their diagnosis.
+SELECT count(*) AS walks FROM timer t JOIN incident i ON i.id = t.incident_id
+WHERE t.what = 'look_again' AND i.stage = 'diagnose' AND i.target = %(target)s;
+
 -- name: insert_answer
 -- One answer of a diagnosis.
 INSERT INTO answer (incident_id, attempt, position, name, question, target, sql, parameters, status, answer)

@@ -56,6 +56,14 @@ SELECT pg_try_advisory_lock(hashtextextended('responder:slot:' || %(name)s, 0));
 -- The connection is free again.
 SELECT pg_advisory_unlock(hashtextextended('responder:slot:' || %(name)s, 0));
 
+-- name: leave_when_silent
+-- The session of a process that stands still ends, and its slots are free; older servers know no such end.
+SELECT set_config('idle_session_timeout', '15s', false) WHERE current_setting('server_version_num')::int >= 140000;
+
+-- name: beat
+-- The process is alive.
+SELECT true;
+
 -- name: tidy_due
 -- Whether it is time to tidy up, and if so, now it is done.
 WITH tidied AS (

@@ -145,6 +145,22 @@ def test_a_process_whose_session_broke_begins_a_new_one(
     assert not read(held, other)
 
 
+def test_a_session_that_was_ended_while_nothing_was_held_is_no_error(
+    hosts: tuple[Slots, Slots], database: str
+) -> None:
+    one, _ = hosts
+    with one.reading("shop", False, AT_ONCE) as got:
+        assert got
+    with psycopg.connect(database, autocommit=True) as administrator:
+        administrator.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    one.beat()
+    with one.reading("shop", False, AT_ONCE) as got:
+        assert got
+
+
 def test_our_database_away_is_told_as_such() -> None:
     slots = Slots("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(StoreAway), slots.reading("shop", False, AT_ONCE):
