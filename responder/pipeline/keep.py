@@ -34,6 +34,8 @@ HUSH_AGAIN = 2.0
 ONCE_IN = 300.0
 #: A file's time may be ahead of ours by so much, as the kernel rounds it.
 _SKEW = 1.0
+#: How the file of a key is called that has left from this host.
+_MARK = "bare-"
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Keep:
     _holds: list[Hold] = field(default_factory=list)
     _left: dict[str, float] = field(default_factory=dict)
     _back: float = -math.inf
+    _tidied: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -178,18 +181,18 @@ class Keep:
             return False
         self._left = {each: at for each, at in self._left.items() if at + ONCE_IN > now}
         self._left[key] = now
-        return self.folder is None or _claim_file(self.folder, key)
+        if self.folder is None:
+            return True
+        if self._tidied + ONCE_IN <= now:
+            self._tidied = now
+            _tidy(self.folder)
+        return _claim_file(self.folder, key)
 
 
 def _claim_file(folder: Path, key: str) -> bool:
-    """The first process of this host makes the file; one that is old is as good as none.
-
-    So is one from the future: the host's clock was set back, and it would be young for long.
-    """
-    mark = folder / ("bare-" + hashlib.sha256(key.encode()).hexdigest())
-    with suppress(OSError):
-        if not -_SKEW <= time.time() - mark.stat().st_mtime <= ONCE_IN:
-            mark.unlink()
+    """The first process of this host makes the file; one that is old is as good as none."""
+    mark = folder / (_MARK + hashlib.sha256(key.encode()).hexdigest())
+    _drop_old(mark)
     try:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
@@ -197,3 +200,17 @@ def _claim_file(folder: Path, key: str) -> bool:
     except OSError:  # the folder is gone or full: rather twice than never
         return True
     return True
+
+
+def _tidy(folder: Path) -> None:
+    """Else each key that ever left barely would have its file for as long as we serve."""
+    with suppress(OSError):  # gone, for instance
+        for mark in folder.glob(f"{_MARK}*"):
+            _drop_old(mark)
+
+
+def _drop_old(mark: Path) -> None:
+    """One from the future, too: the host's clock was set back, and it would be young for long."""
+    with suppress(OSError):
+        if not -_SKEW <= time.time() - mark.stat().st_mtime <= ONCE_IN:
+            mark.unlink()

@@ -1,7 +1,8 @@
 """The few connections that a target grants us: advisory locks on our own database.
 
 They belong to one session of this process, so they are free again the moment the process dies, and
-soon after it stands still or its host is gone: then our database ends the session, from which it hears nothing more.
+soon after it stands still or its host is gone: our database ends a session from which it hears
+nothing more.
 """
 
 import threading

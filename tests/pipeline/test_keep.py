@@ -114,6 +114,19 @@ def test_a_clock_that_was_set_back_hushes_no_page(clock: Clock, tmp_path: Path) 
     assert not Keep(tmp_path, clock).claim("one"), "the new mark is of now"
 
 
+def test_files_of_keys_that_left_long_ago_are_put_away(clock: Clock, tmp_path: Path) -> None:
+    keep = Keep(tmp_path, clock)
+    for number in range(20):
+        assert keep.claim(f"{number}")
+    for mark in tmp_path.iterdir():
+        os.utime(mark, (0, 0))
+    (tmp_path / "counter_1.db").touch()
+    os.utime(tmp_path / "counter_1.db", (0, 0))
+    clock.now += ONCE_IN + 1
+    assert keep.claim("another")
+    assert len(list(tmp_path.iterdir())) == 2, "this one's, and what is not ours"
+
+
 def test_a_folder_that_is_gone_hushes_no_page(clock: Clock, tmp_path: Path) -> None:
     keep = Keep(tmp_path / "gone", clock)
     assert keep.claim("a")
