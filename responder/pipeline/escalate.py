@@ -10,7 +10,7 @@ from responder.domain.notification import Happening
 from responder.domain.severity import Severity
 from responder.pipeline import climbing
 from responder.pipeline.maintenance import paging_resumes
-from responder.pipeline.notify import page, tell, tell_quietly, wake
+from responder.pipeline.notify import drop_untrue, page, tell, tell_quietly, wake
 from responder.pipeline.services import Services, iso, record
 from responder.pipeline.whom import about_incident, left, receivers_of, rungs
 from responder.store import Transaction
@@ -33,6 +33,7 @@ def lapse(services: Services, tx: Transaction, incident: Incident) -> None:
     after = incident_from_row(row)
     why = "nothing was heard of whoever had it: no note, no fix"
     record(tx, after, "status", TIMER, before=incident.status, after=after.status, why=why)
+    drop_untrue(tx, after)
     tx.run("forget_told", id=incident.id)
     _climb(services, tx, after, why, f"{incident.acknowledged_by} had it and was not heard of.")
     tell(services, tx, after, Happening.UPDATED)

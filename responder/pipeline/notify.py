@@ -184,6 +184,15 @@ def tell_quietly(
         _write(services, tx, incident, receiver, Happening.UPDATED, page=False, due_at=tx.now)
 
 
+def drop_untrue(tx: Transaction, incident: Incident) -> None:
+    """It is open again: who has not heard yet that it was taken or over need not hear it now.
+
+    Else that would be the last word of it to receivers that were away meanwhile.
+    """
+    for row in tx.all("drop_untrue", incident_id=incident.id):
+        record(tx, incident, "notification", before="due", after="superseded", **row)
+
+
 def _let_sleep(tx: Transaction, incident: Incident) -> None:
     """A page that waits for the end of its flap window is not needed any more."""
     for row in tx.all("supersede_pages", incident_id=incident.id):

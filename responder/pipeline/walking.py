@@ -8,7 +8,7 @@ from responder.domain.incident import Incident, ResolvedBy, Stage
 from responder.domain.notification import Happening
 from responder.domain.severity import Severity
 from responder.pipeline import climbing
-from responder.pipeline.notify import tell
+from responder.pipeline.notify import drop_untrue, tell
 from responder.pipeline.review import ask_for_review
 from responder.pipeline.services import Services, record
 from responder.store import Transaction
@@ -97,6 +97,7 @@ def reopen(
         return incident
     reopened = incident_from_row(row)
     record(tx, reopened, "status", actor, before=incident.status, after=reopened.status, why=why)
+    drop_untrue(tx, reopened)
     tx.run("forget_escalation", id=incident.id)
     tx.run("ask_no_review", id=incident.id)
     tell(services, tx, reopened, Happening.OPENED)

@@ -99,6 +99,12 @@ WHERE incident_id = %(incident_id)s AND page AND happening = 'opened' AND status
   AND attempts = 0 AND (beyond OR due_at > %(now)s + interval '2 s')
 RETURNING receiver, happening, page;
 
+-- name: drop_untrue
+-- Nobody has heard that it was taken or is over, and now that is not so any more.
+UPDATE notification SET status = 'superseded'
+WHERE incident_id = %(incident_id)s AND happening IN ('acknowledged', 'resolved') AND status = 'due' AND NOT repeated
+RETURNING receiver, happening, page;
+
 -- name: woken_receivers
 -- Who was told by a page, or is about to be, that the incident is open, and under which keys.
 SELECT DISTINCT receiver, round FROM notification
