@@ -7,7 +7,9 @@ due pages are sent under a lease and timers are fired. Workers deliver the other
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from responder.domain.alert import notice_from_json
 from responder.pipeline.accept import most_severe
@@ -80,7 +82,7 @@ class Watch:
 def watches(services: Services) -> list[Watch]:
     """What runs in every web and worker process: pages, and beside them timers and windows."""
     return [
-        Watch(services, triage_due, page_stuck),
+        Watch(services, partial(triage_due, hand=services.new_id()), page_stuck),
         Watch(services, deliver_pages, woken=services.mail.sender()),
         Watch(services, fire_timers),
         Watch(services, Planner(), move_windows, take_up_held),
@@ -104,20 +106,32 @@ def deliver_messages(services: Services) -> None:
     deliver_all(services, page=False)
 
 
-def triage_due(services: Services) -> None:
+def triage_due(services: Services, hand: UUID | None = None) -> None:
     """Triage the P0/P1 deliveries that no worker has taken in time.
 
-    It waits for a lock once, then leaves the rest to `page_stuck`.
+    It waits for a lock once, then leaves the rest to `page_stuck`. hand: of this process, so that
+    the others know what it died with.
     """
+    hand = hand or services.new_id()
     with services.store.transaction() as tx:
-        due = [row["id"] for row in tx.all("due_deliveries")]
+        due = [row["id"] for row in tx.all("due_deliveries", hand=hand)]
     for delivery_id in due:
         try:
-            triage(services, delivery_id, hurry=True)
+            _triage_in_hand(services, delivery_id, hand)
         except StoreAway:
             return
         except Exception:  # whatever is wrong with it, the next ones are triaged
             services.log.exception("triage failed", delivery=str(delivery_id))
+
+
+def _triage_in_hand(services: Services, delivery_id: UUID, hand: UUID) -> None:
+    with services.store.transaction() as tx:
+        tx.run("take_in_hand", drain=hand, deliveries=(delivery_id,))
+    try:
+        triage(services, delivery_id, hurry=True)
+    finally:
+        with services.store.transaction() as tx:
+            tx.run("put_down", drain=hand)
 
 
 def page_stuck(services: Services) -> None:

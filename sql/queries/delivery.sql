@@ -44,10 +44,12 @@ UPDATE delivery SET outcome = 'quarantined', note = %(note)s
 WHERE received_at = %(received_at)s AND id = %(id)s;
 
 -- name: due_deliveries
--- Deliveries with a P0 or P1 that no worker has triaged in time.
-SELECT id FROM delivery
-WHERE triaged_at IS NULL AND page_due_at <= %(now)s
-ORDER BY page_due_at
+-- Deliveries with a P0 or P1 that no worker has triaged in time; none that failed before, or that another
+-- hand holds, which may have died of it.
+SELECT d.id FROM delivery d
+WHERE d.triaged_at IS NULL AND d.page_due_at <= %(now)s AND d.failures = 0
+  AND NOT EXISTS (SELECT FROM in_hand h WHERE h.drain <> %(hand)s AND d.id = ANY(h.deliveries))
+ORDER BY d.page_due_at
 LIMIT 50;
 
 -- name: stuck_deliveries
