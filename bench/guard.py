@@ -30,23 +30,23 @@ def measure(_: Chosen) -> Iterator[Line]:
         own, floor = ours(site), stack.enter_context(open_floor(site.server, folder))
         for system in (own, floor):
             system.drive(1, SECONDS)  # connections, caches and plans are warm then
-        for name, cost, usual in (
-            ("wait", wait, USUAL_WAIT),
-            ("work", work, USUAL_WORK),
-        ):
-            ratios = [_share(cost, own, floor, number) for number in range(PAIRS)]
-            detail = "pairs: " + ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        for name, cost, usual in (("wait", wait, USUAL_WAIT), ("work", work, USUAL_WORK)):
+            pairs = [_pair(cost, own, floor, number) for number in range(PAIRS)]
+            ratios = [theirs / own_cost for own_cost, theirs in pairs]
+            middle = [median(costs) for costs in zip(*pairs, strict=True)]
+            detail = f"{middle[1]:.2f} of {middle[0]:.2f} ms; pairs: "
+            detail += ", ".join(f"{ratio:.2f}" for ratio in ratios)
             what = f"{name} for the floor's 202, of that for ours"
             yield Line(what, median(ratios), "x", ROOM * usual, detail=detail)
 
 
-def _share(cost: Callable[[System, int], float], own: System, floor: System, number: int) -> float:
-    """Of a pair of neighbouring rounds; who begins takes turns."""
-    costs = {
-        system.name: cost(system, number)
-        for system in ((own, floor) if number % 2 else (floor, own))
-    }
-    return costs[floor.name] / costs[own.name]
+def _pair(
+    cost: Callable[[System, int], float], own: System, floor: System, number: int
+) -> tuple[float, float]:
+    """What ours and the floor cost in neighbouring rounds; who begins takes turns."""
+    order = (own, floor) if number % 2 else (floor, own)
+    costs = {system.name: cost(system, number) for system in order}
+    return costs[own.name], costs[floor.name]
 
 
 def wait(system: System, number: int) -> float:
@@ -56,6 +56,6 @@ def wait(system: System, number: int) -> float:
 
 
 def work(system: System, number: int) -> float:
-    """Processor seconds for a delivery, of the web workers and the database."""
+    """Milliseconds of a processor for a delivery, of the web workers and the database."""
     got, used = system.drive(1, SECONDS, (PAIRS + number) * 100_000, connections=CONNECTIONS)
-    return (sum(used.values()) - used["generator"]) / got.accepted
+    return (sum(used.values()) - used["generator"]) / got.accepted * 1000

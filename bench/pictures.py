@@ -54,7 +54,7 @@ def latencies(title: str, rows: Mapping[str, tuple[float, float]]) -> str:
     scale = (WIDTH - LEFT - RIGHT) / longest
     for name, (p50, p99) in rows.items():
         left, right = LEFT + p50 * scale, LEFT + p99 * scale
-        kind = _KINDS.get(name.partition(",")[0], "peer")
+        kind = _KINDS.get(name, "peer")
         parts += [
             _text(LEFT - 10, y + 13, name, "end text"),
             f'<line x1="{LEFT}" y1="{y + 9}" x2="{right:.1f}" y2="{y + 9}" class="rule"/>',

@@ -54,6 +54,15 @@ def test_a_plot_is_shown_when_there_is_something_to_draw(tmp_path: Path) -> None
     assert not (tmp_path / "pictures/backlog.svg").exists()
 
 
+def test_how_long_they_wait_is_drawn_for_all_that_were_measured_together(tmp_path: Path) -> None:
+    said = "p50 2.0 ms, p99 9.5 ms, max 20 ms"
+    waited = [Line("taken", 1.0, "1/s", detail=said, system=each) for each in ("floor", "alerta")]
+    page = page_of(tmp_path, peers=[*waited, Line("alone", 1.0, "1/s", detail=said, system="x")])
+    assert "(pictures/latency.svg)" in page
+    drawn = (tmp_path / "pictures" / "latency.svg").read_text()
+    assert drawn.count("2.00 to 9.50 ms") == 2 and ">alerta<" in drawn
+
+
 def test_a_run_survives_its_file(tmp_path: Path) -> None:
     run = Run("2026-01-02", {"kernel": "Linux 6"}, {"Python": "3.11"}, {"accept": [GOOD, SHORT]})
     run.save(tmp_path / "build" / "run.json")
