@@ -15,10 +15,11 @@ from bench.lines import Chosen, Line
 from bench.site import open_site
 from bench.systems import CONNECTIONS, System, open_floor, ours
 
-#: The floor's cost as a share of ours, as it is usually seen. Change it with what changes it.
-USUAL_WAIT, USUAL_WORK = 0.6, 0.6
-#: Three quarters of that: neighbours and luck cost a tenth, and a millisecond more of waiting or
-#: a third more of work costs a quarter.
+#: The floor's cost as a share of ours, as it is usually seen, of either kind; change it together
+#: with what changes it.
+USUAL = 0.4
+#: Three quarters of that: luck moves a median of pairs by a tenth, a third more of waiting or of
+#: work by a quarter. Busy neighbours move it towards 1, since both then wait for a processor.
 ROOM = 0.75
 PAIRS, SECONDS = 7, 0.7
 
@@ -30,14 +31,14 @@ def measure(_: Chosen) -> Iterator[Line]:
         own, floor = ours(site), stack.enter_context(open_floor(site.server, folder))
         for system in (own, floor):
             system.drive(1, SECONDS)  # connections, caches and plans are warm then
-        for name, cost, usual in (("wait", wait, USUAL_WAIT), ("work", work, USUAL_WORK)):
+        for name, cost in (("wait", wait), ("work", work)):
             pairs = [_pair(cost, own, floor, number) for number in range(PAIRS)]
             ratios = [theirs / own_cost for own_cost, theirs in pairs]
             middle = [median(costs) for costs in zip(*pairs, strict=True)]
             detail = f"{middle[1]:.2f} of {middle[0]:.2f} ms; pairs: "
             detail += ", ".join(f"{ratio:.2f}" for ratio in ratios)
             what = f"{name} for the floor's 202, of that for ours"
-            yield Line(what, median(ratios), "x", ROOM * usual, detail=detail)
+            yield Line(what, median(ratios), "x", ROOM * USUAL, detail=detail)
 
 
 def _pair(
