@@ -27,6 +27,8 @@ DELIVERIES = 50
 ALERTS = 300
 #: Seconds in which a drain leaves a delivery alone that our database had no answer for.
 REST = 15.0
+#: Seconds after which a drain looks by itself, whether it was woken or not.
+LOOK_EVERY = 0.5
 _AGAIN = 1.0
 
 Rows = Sequence[Mapping[str, Any]]
@@ -163,7 +165,7 @@ class Drains:
     def _run(self, urgent: bool, woken: threading.Event) -> None:
         drain = Drain(self._services, urgent)
         while not self._stopped.is_set():
-            woken.wait()
+            woken.wait(LOOK_EVERY)
             woken.clear()
             try:
                 while not self._stopped.is_set() and drain.once():

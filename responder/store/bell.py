@@ -16,8 +16,8 @@ from responder.store.queries import QUERIES
 
 #: Seconds between two signals of one process, however much it accepts.
 _REST = 0.025
-#: Seconds after which workers look by themselves.
-LOOK_EVERY = 0.5
+#: So long a listener waits before it looks whether it is stopped.
+_LISTEN = 0.5
 _AGAIN = 1.0
 _DEADLINE = 2.0
 _URGENT = "urgent"
@@ -74,18 +74,13 @@ class Bell:
 
 
 def listen(url: str, stopped: threading.Event, wake: Callable[[bool], None]) -> None:
-    """Call `wake` whenever a bell rings, with whether it is urgent, and now and then for all.
-
-    Returns when it is stopped.
-    """
+    """Call `wake` whenever a bell rings, with whether it is urgent; returns when it is stopped."""
     while not stopped.is_set():
         try:
             with closing(_connect(url)) as connection:
                 connection.execute(QUERIES["hear_bells"].sql)
                 while not stopped.is_set():
-                    wake(True)
-                    for told in connection.notifies(timeout=LOOK_EVERY):
+                    for told in connection.notifies(timeout=_LISTEN):
                         wake(told.payload == _URGENT)
         except (psycopg.OperationalError, psycopg.InterfaceError):
-            wake(True)
             stopped.wait(_AGAIN)
