@@ -51,7 +51,7 @@ def tell_opened(services: Services, tx: Transaction, incidents: Sequence[Inciden
             services.new_id(),
             incident.key,
             receiver,
-            Happening.OPENED,
+            _first(services, incident, receiver),
             tx.now,
             incident_id=incident.id,
         )
@@ -60,6 +60,13 @@ def tell_opened(services: Services, tx: Transaction, incidents: Sequence[Inciden
         if not wakes
     ]
     tx.together("insert_notifications", messages)
+
+
+def _first(services: Services, incident: Incident, receiver: str) -> Happening:
+    """Notes tell nothing before there is a decision; what begins with one is news for them."""
+    configured = services.settings.receivers.get(receiver)
+    notes = configured is not None and configured.type == "pagerduty_notes"
+    return Happening.UPDATED if notes and incident.decision_id else Happening.OPENED
 
 
 def page(

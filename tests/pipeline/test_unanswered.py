@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from responder.domain.incident import Stage
+from responder.domain.settings import Receiver
 from tests.house import House, alert
 
 
@@ -39,6 +40,18 @@ def test_it_is_handed_over_without_a_walk(house: House) -> None:
     told = house.hook.got[0].document
     assert told["decision"]["reason"] == "no_rule"
     assert house.pager.got == []
+
+
+@pytest.mark.parametrize(
+    "kind, happening", [("webhook", "opened"), ("slack", "opened"), ("pagerduty_notes", "updated")]
+)
+def test_who_writes_notes_writes_one(house: House, kind: str, happening: str) -> None:
+    """A note tells of decisions, and ignores what was only opened."""
+    receivers = {**house.services.settings.receivers, "hook": Receiver("hook", kind)}
+    house.with_settings(receivers=receivers)
+    house.post(alert("Nobody", severity="warning"))
+    house.settle()
+    assert house.hook.happenings() == [happening]
 
 
 @pytest.mark.parametrize("severity", ["critical", "error", "nobody knows this"])
