@@ -78,15 +78,13 @@ def load(root: Path, place: Place = HERE) -> list[LoadedRule]:
     for severity in Severity:
         paths = sorted((root / "rules" / severity.lower()).glob("[!_]*.py"))
         sources = {path.stem: path.read_bytes() for path in paths}
-        told = place.describe(sources)
-        for path in paths:
-            name = path.stem
+        for name, told in place.describe(sources):
             try:
-                rule = _load_one(root, severity, name, sources[name], told[name], place)
+                rule = _load_one(root, severity, name, sources[name], told, place)
             except RunbookWrong as wrong:
                 mistakes += wrong.mistakes
                 continue
-            mistakes += [f"{severity.lower()}/{path.name}: {text}" for text in _mistakes(rule)]
+            mistakes += [f"{severity.lower()}/{name}.py: {text}" for text in _mistakes(rule)]
             loaded.append(rule)
     mistakes += _clashes(loaded)
     mistakes += _strays(root)

@@ -5,7 +5,7 @@ The child process runs it for us (`responder.runbook.process`); tests of rules r
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import CodeType, ModuleType
 from typing import Any, Protocol
@@ -51,8 +51,8 @@ Told = Mapping[str, Any] | RuleFailed
 class Place(Protocol):
     """Where modules of rules are run, from their source."""
 
-    def describe(self, sources: Mapping[str, bytes]) -> Mapping[str, Told]:
-        """Modules of one folder, by name: what each says of itself, or why it says nothing."""
+    def describe(self, sources: Mapping[str, bytes]) -> Iterator[tuple[str, Told]]:
+        """Modules of one folder, by name and in order: what each says of itself, or why nothing."""
 
     def conclude(self, name: str, source: bytes, case: Case) -> Iterable[Finding]:
         """What the rule concludes. RuleFailed."""
@@ -61,8 +61,8 @@ class Place(Protocol):
 class Here:
     """This very process. Not for one that holds credentials."""
 
-    def describe(self, sources: Mapping[str, bytes]) -> Mapping[str, Told]:
-        return {name: _told(name, source) for name, source in sources.items()}
+    def describe(self, sources: Mapping[str, bytes]) -> Iterator[tuple[str, Told]]:
+        return ((name, _told(name, source)) for name, source in sources.items())
 
     def conclude(self, name: str, source: bytes, case: Case) -> Iterable[Finding]:
         """It may raise anything at all, also while its findings are taken."""

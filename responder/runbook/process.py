@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -69,7 +69,7 @@ class RuleProcess:
         """The child's id; None when there is none."""
         return self._process.pid if self._process else None
 
-    def describe(self, sources: Mapping[str, bytes]) -> Mapping[str, Told]:
+    def describe(self, sources: Mapping[str, bytes]) -> Iterator[tuple[str, Told]]:
         """Many modules in one run; who fails there is run alone, to be told what is wrong.
 
         A module could change what the others of its run say of themselves: each must say the same
@@ -77,13 +77,11 @@ class RuleProcess:
         """
         names = list(sources)
         portions = [names[first : first + TOGETHER] for first in range(0, len(names), TOGETHER)]
-        told: dict[str, Told] = {}
         with ThreadPoolExecutor(_RUNS, thread_name_prefix="describe") as pool:
-            for portion in pool.map(
+            for told in pool.map(
                 lambda portion: self._describe({name: sources[name] for name in portion}), portions
             ):
-                told |= portion
-        return told
+                yield from told.items()
 
     def _describe(self, sources: Mapping[str, bytes]) -> dict[str, Told]:
         asked = {name: source.decode("latin-1") for name, source in sources.items()}

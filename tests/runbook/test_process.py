@@ -217,7 +217,7 @@ WHEN_LOADED = (
 def test_the_same_when_it_is_loaded(shared: RuleProcess, attack: str) -> None:
     body, told = ATTACKS[attack]
     bad = source(top=f"def _bad():\n        {body}\n\n_bad()")
-    said = shared.describe({"odd": bad, "well": source()})
+    said = dict(shared.describe({"odd": bad, "well": source()}))
     assert isinstance(said["odd"], RuleFailed)
     assert told in str(said["odd"])
     assert isinstance(said["well"], Mapping)
@@ -227,7 +227,7 @@ def test_the_same_when_it_is_loaded(shared: RuleProcess, attack: str) -> None:
 
 def test_a_module_that_does_not_end(shared: RuleProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("responder.runbook.process._TO_DESCRIBE", 1)
-    said = shared.describe({"odd": source(top="while True: pass"), "well": source()})
+    said = dict(shared.describe({"odd": source(top="while True: pass"), "well": source()}))
     assert str(said["odd"]) == "did not end within 1 s"
     assert isinstance(said["well"], Mapping)
 
@@ -239,18 +239,18 @@ def test_a_module_that_changes_what_others_say_of_themselves(process: RuleProces
         "told = c.described\n"
         "c.described = lambda rule: {**told(rule), 'options': []} | {'key': ['stolen']}"
     )
-    said = process.describe({"bad": source(top=patch), "odd": source()})
+    said = dict(process.describe({"bad": source(top=patch), "odd": source()}))
     assert isinstance(said["odd"], Mapping)
     assert said["odd"]["key"] == ["stolen"]
     with pytest.raises(RuleFailed, match="says other things of itself than when it was loaded"):
         conclude(process)
-    process.describe({"odd": source()})
+    assert [*process.describe({"odd": source()})]
     assert is_well(process)
 
 
 def test_more_modules_than_one_run_takes(process: RuleProcess) -> None:
     sources = {f"odd_{n}": source(top=f"NUMBER = {n}") for n in range(TOGETHER + 1)}
-    said = process.describe({**sources, "bad": b"def"})
+    said = dict(process.describe({**sources, "bad": b"def"}))
     assert [*said] == [*sources, "bad"]
     assert all(isinstance(said[name], Mapping) for name in sources)
     assert "SyntaxError" in str(said["bad"])
@@ -423,7 +423,7 @@ def test_nothing_is_left_when_we_are_killed(tmp_path: Path) -> None:
         "from responder.runbook.process import RuleProcess, _plain\n"
         "source, case = pickle.loads(base64.b64decode(sys.argv[1]))\n"
         "process = RuleProcess()\n"
-        "process.describe({'odd': source})\n"
+        "list(process.describe({'odd': source}))\n"
         # so long that nothing but our end ends it
         "told = {'name': 'odd', 'case': _plain(case), 'digest': None}\n"
         "ask = (told, source, 60)\n"
