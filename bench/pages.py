@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -82,7 +83,10 @@ def _idle(site: Site, count: int) -> Iterator[Line]:
         took - slowest
         for took, slowest in zip(_waited(site, sent), _slowest(site, sent), strict=True)
     )
-    detail = f"{count} alerts one by one; min {over[0]:.0f}, max {over[-1]:.0f}"
+    detail = (
+        f"{count} alerts one by one; min {over[0]:.0f}, max {over[-1]:.0f};"
+        f" medians of its way, in ms: {_way(site, sent)}"
+    )
     name = "idle: alert to enriched page, over the slowest question"
     p50, p99 = median(over), over[int(len(over) * 0.99)]
     yield Line(f"{name}, p50", p50, "ms", 50, 20, at_least=False, detail=detail, cpu=used)
@@ -184,6 +188,29 @@ def _pages(site: Site, sent: Sequence[str] | dict[str, float]) -> dict[str, tupl
                 if f'"{till}"' in text or f"Till {till} is" in text:
                     found.setdefault(till, (arrival.at, f"Till {till} is silent" in text))
     return found
+
+
+def _way(site: Site, sent: dict[str, float]) -> str:
+    """Where the time goes, by when each transaction on the way began."""
+    rows = site.sql(
+        "SELECT i.labels ->> 'till' AS till, extract(epoch FROM a.received_at)::float8 AS accepted,"
+        "       extract(epoch FROM i.opened_at)::float8 AS triaged,"
+        "       extract(epoch FROM min(e.at) FILTER (WHERE e.after = 'plan'))::float8 AS answered,"
+        "       extract(epoch FROM min(e.at) FILTER (WHERE e.before = 'plan'))::float8 AS decided,"
+        "       extract(epoch FROM min(n.sent_at))::float8 AS paged"
+        " FROM incident i JOIN alert a ON a.incident_id = i.id"
+        " JOIN audit_event e ON e.incident_id = i.id AND e.what = 'stage'"
+        " JOIN notification n ON n.incident_id = i.id AND n.page"
+        " GROUP BY i.id, i.labels, i.opened_at, a.received_at"
+    )
+    steps = ("accepted", "triaged", "answered", "decided", "paged")
+    ways = [
+        [sent[row["till"]], *(row[step] for step in steps)] for row in rows if row["till"] in sent
+    ]
+    gaps = zip(*([b - a for a, b in pairwise(way)] for way in ways), strict=True)
+    return ", ".join(
+        f"{step} {median(gap) * 1000:.0f}" for step, gap in zip(steps, gaps, strict=True)
+    )
 
 
 def _slowest(site: Site, sent: dict[str, float]) -> list[float]:
