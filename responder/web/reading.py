@@ -88,6 +88,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*arguments, **more)
         self.reading = Reading()
 
+    def is_parent_alive(self) -> bool:
+        """Whose master was killed is on its way out, too: gunicorn would let it go on for as long
+        as somebody asks over an open connection.
+        """
+        self.alive = super().is_parent_alive()
+        return bool(self.alive)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """On its way out it takes all that wait at the door, and closes that at once: whoever comes
+        then is taken by another process, where gunicorn would leave the door open and cut them off.
+        """
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            there = -1
+            while self.nr_conns != there:
+                there = self.nr_conns
+                super().accept(listener)
+            listener.close()
+
     def handle(self, conn: Any) -> Any:
         if not conn.initialized and not conn.wait_for_data(_AT_ONCE):
             return _DEFER

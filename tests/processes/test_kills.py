@@ -1,7 +1,10 @@
 """Processes and servers are killed at the worst moment; what was promised holds all the same."""
 
+import os
+import signal
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -120,6 +123,30 @@ def test_without_any_worker_the_page_leaves_once(site: Site) -> None:
     time.sleep(1.5)  # a second page would leave within this time
     assert len(site.pages("CheckoutBroken")) == 1
     assert site.gap() == (0, 0)
+
+
+def test_a_web_process_whose_master_was_killed_takes_nobody_any_more(site: Site) -> None:
+    """Else it would hold its door open for half a minute, and nobody would be behind it."""
+    with requests.Session() as caller:
+        assert caller.get(f"{site.world.url}/healthz", timeout=30).ok
+        os.kill(site.serve.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        eventually(lambda: _refused(site, caller))
+        assert time.monotonic() - killed < 10, "gunicorn's own grace is 30 s"
+    restart(site.serve, lambda: _ready(site))
+
+
+def _refused(site: Site, caller: requests.Session) -> bool:
+    """Whether the door is closed; who came in by it before goes on to ask."""
+    with suppress(requests.RequestException):
+        caller.get(f"{site.world.url}/healthz", timeout=5)
+    try:
+        requests.get(f"{site.world.url}/healthz", timeout=1)
+    except requests.ConnectionError as error:
+        return "refused" in str(error)
+    except requests.RequestException:
+        return False
+    return False
 
 
 def test_our_postgresql_is_stopped(site: Site) -> None:
