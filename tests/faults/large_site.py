@@ -4,12 +4,8 @@ Around them a target server whose every fix leaves a mark, and a pager that know
 called. Our database is handed in, so that a test may do to it what it likes.
 """
 
-import os
 import secrets
-import shutil
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,10 +20,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from responder.app import build
-from responder.cli.demo.children import Child
-from responder.cli.demo.world import WORKER_IS_READY
 from responder.domain.ids import new_id
-from responder.embedded import LocalPostgres, tied
+from responder.embedded import LocalPostgres
 from responder.pipeline.services import Services
 from responder.settings import load
 from responder.store.migrations import migrate
@@ -35,6 +29,8 @@ from responder.store.vault import new_key
 from responder.web.tokens import TokenKeys, new_keys
 from tests.faults.called import Pager
 from tests.faults.network import Ground, Host, let_in
+from tests.faults.processes import Process, web_process, worker_process
+from tests.faults.workers import open_workers
 from tests.faults.worlds import ROLES, STATEMENTS, TARGET
 from tests.small_rules import small_rule
 
@@ -44,8 +40,6 @@ TARGETS = 3
 BLAZES = 4
 #: Fixes that are to be made: RULES on each of TARGETS.
 RULES = 12
-#: A process that ended is started again after this time.
-AGAIN = 0.5
 PATIENCE = 60.0
 #: Longer than anything that is promised; the last fix of a killed worker waits for its target.
 AT_REST = 120.0
@@ -100,7 +94,7 @@ SELECT (SELECT count(*) FROM delivery WHERE triaged_at IS NULL) AS deliveries,
 
 @dataclass
 class LargeSite:
-    """ours: the URL of our database; children: the webs first; doors: the URLs that senders try."""
+    """ours: the URL of our database; doors: the URLs that senders try, in the order of the webs."""
 
     folder: Path
     ours: str
@@ -110,8 +104,8 @@ class LargeSite:
     services: Services
     bearer: str
     viewer: str
-    webs: Sequence[Child]
-    workers: Sequence[Child]
+    webs: Sequence[Process]
+    workers: Sequence[Process]
     doors: Sequence[str]
 
     @property
@@ -119,7 +113,7 @@ class LargeSite:
         return self.folder / "responder.toml"
 
     @property
-    def children(self) -> list[Child]:
+    def processes(self) -> list[Process]:
         return [*self.webs, *self.workers]
 
     def sql(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
@@ -162,46 +156,23 @@ class LargeSite:
             raise AssertionError(f"not at rest after {AT_REST} s: {self.under_way()}") from None
 
     def look_after(self) -> None:
-        """What a supervisor does: whoever has ended is started again. In the main thread."""
-        for child in self.children:
-            if not child.running:
-                child.start()
+        """What a supervisor does: whoever has ended is started again."""
+        for process in self.processes:
+            if not process.running:
+                process.start()
 
     def ready(self) -> None:
-        """Returns when the webs answer and the workers have taken jobs once. ChildFailed."""
-        for child, door in zip(self.webs, self.doors, strict=True):
-            child.wait_until(lambda door=door: _answers(f"{door}/readyz"))
-        for child in self.workers:
-            child.wait_until(lambda log=child.log: WORKER_IS_READY in log.read_text())
+        """Returns when all of them do their work; whoever ends meanwhile is started again."""
+        for process in self.processes:
 
+            def does_its_work(process: Process = process) -> bool:
+                self.look_after()
+                return process.ready
 
-class Process(Child):
-    """`responder <arguments>` on a host, with the settings and the logs of this folder."""
-
-    def __init__(self, host: Host, arguments: list[str], folder: Path, name: str) -> None:
-        told = {"RESPONDER_CONFIG": str(folder / "responder.toml"), **host.environment}
-        super().__init__(arguments, told, folder / f"{name}.log")
-        self.host = host
-        command = [*host.prefix, sys.executable, "-m", "responder", *arguments]
-        self._command = tied(shutil.which(command[0]) or command[0], *command[1:])
-
-
-def kill(process: int) -> None:
-    """SIGKILL to this process alone."""
-    os.kill(process, signal.SIGKILL)
-
-
-def kill_all(child: Child) -> None:
-    """SIGKILL to the process and all that it started."""
-    if child.running:
-        os.killpg(child.pid, signal.SIGKILL)
-    child.stop()
-
-
-def children_of(process: int) -> list[int]:
-    """The processes that it has started and that live."""
-    path = Path(f"/proc/{process}/task/{process}/children")
-    return [int(child) for child in path.read_text().split()]
+            try:
+                until(does_its_work, PATIENCE)
+            except TimeoutError:
+                raise AssertionError(process.log.read_text()[-3000:]) from None
 
 
 def until(condition: Callable[[], object], patience: float) -> None:
@@ -237,6 +208,7 @@ def open_large_site(
         listens = {"listen_addresses": ground.target}
         target = stack.enter_context(LocalPostgres(folder / "target", settings=listens))
         pager = stack.enter_context(Pager(ground.pager))
+        forks = stack.enter_context(open_workers())
         shards = [*map(str, range(TARGETS)), "fire"]
         _make_targets(target, shards, rules)
         bearer = _write_settings(folder, ours, target, shards, pager.url, ground)
@@ -257,20 +229,18 @@ def open_large_site(
                 "test", "viewer", datetime.now(UTC), timedelta(hours=6), new_id()
             ),
             webs=[
-                Process(
-                    host, ["serve", "--workers", "1", "--bind", bind], folder, f"serve-{number}"
-                )
+                web_process(forks, host, folder, number, bind)
                 for number, (host, bind) in enumerate(zip(ground.hosts, binds, strict=False))
             ],
             workers=[
-                Process(host, ["work"], folder, f"work-{number}")
+                worker_process(forks, host, folder, number)
                 for number, host in enumerate(ground.hosts[webs:])
             ],
             doors=[f"http://{bind}" for bind in binds],
         )
-        for child in site.children:
-            stack.callback(kill_all, child)
-            child.start()
+        for process in site.processes:
+            process.start()
+            stack.callback(process.kill)
         site.ready()
         yield site
 
@@ -339,13 +309,6 @@ def _promote(services: Services) -> None:
         for rule in services.catalogue.rules.values():
             tx.run("promote", rule=rule.name, checksum=rule.checksum, autonomy="act", actor="test")
     services.store.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).status_code == 200
-    except requests.RequestException:
-        return False
 
 
 def _free_port() -> int:

@@ -51,11 +51,13 @@ class Promise:
 
 @dataclass(frozen=True)
 class Page:
-    """Who must be woken, from when on that was promised, and by which door."""
+    """Who must be woken, and when which door said so: by a 202, or by a 503 without a database."""
 
+    key: str
     title: str
     at: float
     door: int
+    accepted: bool
 
 
 @dataclass
@@ -63,19 +65,19 @@ class Ledger:
     """Filled by the senders while they send; `judge` compares it with our database and the world.
 
     machine: so that a page is not late because others had the machine.
-    excused: whether a page may be missing or late that was promised at this time by this door.
-    The only excuse there is: our database and the web process that accepted it died both.
+    excused: whether a page may be late or missing. The only excuse: the web process died, and
+    our database did, too, or never had it.
     """
 
     services: Services
     machine: Machine
-    excused: Callable[[float, int], bool] = lambda at, door: False
+    excused: Callable[[Page], bool] = lambda page: False
     promises: list[Promise] = field(default_factory=list)
-    pages: dict[str, Page] = field(default_factory=dict)
+    pages: dict[tuple[str, bool], Page] = field(default_factory=dict)
     answers: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     connections_broken: int = 0
-    refused_kinds: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     _to_end: list[tuple[float, Notice]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -91,27 +93,32 @@ class Ledger:
         now = time.monotonic()
         with self._lock:
             self.answers[answer.status_code] += 1
-            if answer.status_code != 202:
-                return self._refused(answer)
+            accepted = answer.status_code == 202
+            if not accepted and not self._refused_well(answer):
+                return answer.status_code < 500
+            for notice in delivery.notices:
+                if notice.wakes is not None:
+                    title = notice.alert["annotations"]["summary"]
+                    page = Page(notice.wakes, title, now, door, accepted)
+                    self.pages.setdefault((notice.wakes, accepted), page)
+            if not accepted:
+                return False
             told = answer.json()
             self.promises.append(Promise(told["delivery"], now, door, told["alerts"]))
             if told["alerts"] != len(delivery.notices) or told["duplicate"] or told["quarantined"]:
                 self.wrong.append(f"{len(delivery.notices)} alerts were told, promised is {told}")
             for notice in delivery.notices:
-                if notice.wakes is not None:
-                    title = notice.alert["annotations"]["summary"]
-                    self.pages.setdefault(notice.wakes, Page(title, now, door))
-                    if "shard" not in notice.alert["labels"]:
-                        self._to_end.append((now, notice))
+                if notice.wakes is not None and "shard" not in notice.alert["labels"]:
+                    self._to_end.append((now, notice))
             return True
 
-    def _refused(self, answer: requests.Response) -> bool:
-        """Try again what is refused as it should be; all else is wrong, and not tried again."""
+    def _refused_well(self, answer: requests.Response) -> bool:
+        """Our database is away, and it is said when to try again; all else is wrong."""
         if answer.status_code == 503 and answer.headers.get("Retry-After", "").isdecimal():
-            self.refused_kinds[answer.json()["type"]] += 1
-            return False
+            self.refused[answer.json()["type"]] += 1
+            return answer.json()["type"] == "urn:responder:unavailable"
         self.wrong.append(f"{answer.status_code} {dict(answer.headers)}: {answer.text[:300]}")
-        return answer.status_code < 500
+        return False
 
     def broken(self) -> None:
         with self._lock:
@@ -132,7 +139,7 @@ class Ledger:
                 "alerts": sum(promise.alerts for promise in self.promises),
                 "answers": dict(self.answers),
                 "broken connections": self.connections_broken,
-                "pages": len(self.pages),
+                "refused": dict(self.refused),
             }
 
     def judge(self, site: LargeSite, told: Callable[[str], None]) -> None:
@@ -150,21 +157,25 @@ class Ledger:
     def _late(self, site: LargeSite, told: Callable[[str], None]) -> list[str]:
         """Pages that came later than promised, or not at all."""
         took, late, excused = [], [], 0
-        for key, page in self.pages.items():
-            came = site.pager.came(key, page.title) or time.monotonic()
+        for page in self.pages.values():
+            came = site.pager.came(page.key, page.title) or time.monotonic()
             took.append((came - page.at, self.machine.seconds(page.at, came)))
             if took[-1][1] > PROMISED:
-                if self.excused(page.at, page.door):
+                if self.excused(page):
                     excused += 1
                     continue
-                said = f"{took[-1][0]:.1f} s after its acceptance by door {page.door}"
-                late.append(f"the page of {page.title} ({key}) came, if at all, {said}")
+                said = f"{took[-1][0]:.1f} s after the {'202' if page.accepted else '503'}"
+                late.append(
+                    f"{page.title} ({page.key}) was paged, if at all, {said} of {page.door}"
+                )
         twice = sum(calls - 1 for calls in site.pager.calls.values())
         slowest, of_ours = (max(each, default=0.0) for each in zip(*took, strict=True))
+        accepted = sum(page.accepted for page in self.pages.values())
         told(
-            f"pages: {len(took)}, late: {len(late)}, excused: {excused}, the slowest"
-            f" {slowest:.2f} s after its acceptance, {of_ours:.2f} s without what others had of"
-            f" this machine; again under the same key: {twice}, summaries: {site.pager.summaries}"
+            f"pages: {accepted} accepted, {len(took) - accepted} refused with 503,"
+            f" late: {len(late)}, excused: {excused}, again under the same key: {twice},"
+            f" summaries: {site.pager.summaries}; the slowest {slowest:.2f} s after the answer,"
+            f" {of_ours:.2f} s without what others had of this machine"
         )
         return late
 
@@ -227,6 +238,7 @@ def _fixes(site: LargeSite, told: Callable[[str], None]) -> list[str]:
         f" twice: {len(twice)}"
     )
     return [
+        *([] if made else ["nothing was fixed, so nothing is proven"]),
         *twice,
         *(f"said to be made, without a mark: {each}" for each in said - made),
         *(f"made, and not said: {each}" for each in made - said if each not in unknown),

@@ -45,6 +45,10 @@ class Host:
     environment: Mapping[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()
 
+    @property
+    def is_here(self) -> bool:
+        return not (self.prefix or self.environment)
+
     def cut(self, *addresses: str) -> None:
         """No packet comes or goes any more, and nobody is told so."""
         told = ", ".join(addresses)

@@ -46,10 +46,13 @@ class Traffic:
         """A group of alerts, most often of one."""
         with self._lock:
             count = self._chance.choice((1, 1, 1, 2, 5))
-            notices = [self._notice() for _ in range(count)]
-        firing = any(notice.alert["status"] == "firing" for notice in notices)
-        body = {"version": "4", "groupKey": "{}", "status": "firing" if firing else "resolved"}
-        return Delivery(json.dumps({**body, "alerts": [each.alert for each in notices]}), notices)
+            return _delivery([self._notice() for _ in range(count)])
+
+    def fault(self) -> Delivery:
+        """One new alert that must wake somebody."""
+        with self._lock:
+            self.numbers += 1
+            return _delivery([self._of(alert(f"Fault{self.numbers}", severity="critical"))])
 
     def _notice(self) -> Notice:
         self.numbers += 1
@@ -95,6 +98,12 @@ class Traffic:
         return Notice(told, self.ledger.wakes(told))
 
 
+def _delivery(notices: Sequence[Notice]) -> Delivery:
+    firing = any(notice.alert["status"] == "firing" for notice in notices)
+    body = {"version": "4", "groupKey": "{}", "status": "firing" if firing else "resolved"}
+    return Delivery(json.dumps({**body, "alerts": [each.alert for each in notices]}), notices)
+
+
 @dataclass
 class Senders:
     """Threads that each bring one delivery in after the other; pause: seconds between two.
@@ -107,7 +116,7 @@ class Senders:
     traffic: Callable[[], Delivery]
     ledger: Ledger
     count: int = 8
-    pause: float = 0.1
+    pause: float = 0.25
 
     def __post_init__(self) -> None:
         self._ended, self._hurry = threading.Event(), threading.Event()
@@ -128,6 +137,18 @@ class Senders:
         for thread in self._threads:
             thread.join()
 
+    def also(self, delivery: Delivery) -> threading.Thread:
+        """A sender more, which brings this one in and ends."""
+
+        def run() -> None:
+            with self._session() as session:
+                self._bring_in(session, len(self._threads), delivery)
+
+        sender = threading.Thread(target=run, name="one more sender")
+        self._threads.append(sender)
+        sender.start()
+        return sender
+
     def finish(self, patience: float) -> None:
         """Nothing new is told; returns when all that was told is taken."""
         self._ended.set()
@@ -139,11 +160,15 @@ class Senders:
         )
 
     def _run(self, number: int) -> None:
-        with requests.Session() as session:
-            session.headers["Authorization"] = f"Bearer {self.bearer}"
-            session.headers["Content-Type"] = "application/json"
+        with self._session() as session:
             while not self._ended.wait(self.pause):
                 self._bring_in(session, number, self.traffic())
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {self.bearer}"
+        session.headers["Content-Type"] = "application/json"
+        return session
 
     def _bring_in(self, session: requests.Session, first: int, delivery: Delivery) -> None:
         """5xx and broken connections are tried again with the same body, 4xx never."""

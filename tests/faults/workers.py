@@ -1,4 +1,4 @@
-"""Worker processes by the dozen: forks of one that has imported everything (`zygote.py`)."""
+"""Processes of ours by the dozen: forks of one that has imported everything (`zygote.py`)."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from responder.embedded import tied
 
@@ -23,8 +24,14 @@ class Workers:
 
     def start(self, config: Path, log: Path, offset: float = 0.0, slots: int = 2) -> int:
         """The process id of a worker; offset: how far its clock is ahead, in seconds."""
+        return self._fork(role="work", config=str(config), log=str(log), offset=offset, slots=slots)
+
+    def serve(self, config: Path, log: Path, bind: str) -> int:
+        """The process id of a gunicorn with one web process."""
+        return self._fork(role="serve", config=str(config), log=str(log), bind=bind)
+
+    def _fork(self, **told: Any) -> int:
         assert self._zygote.stdin is not None and self._zygote.stdout is not None
-        told = {"config": str(config), "log": str(log), "offset": offset, "slots": slots}
         self._zygote.stdin.write(json.dumps(told) + "\n")
         self._zygote.stdin.flush()
         return int(self._zygote.stdout.readline())
