@@ -198,6 +198,7 @@ def sweep(services: Services) -> None:
             services.log.warning(
                 "a worker died with a job", job=job["id"], task=job["task_name"], given_up=dead
             )
+        tx.run("hurry_jobs")
         _find_forgotten(services, tx)
 
 

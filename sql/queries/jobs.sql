@@ -17,6 +17,11 @@ WHERE j.status = 'doing'
 -- The job goes back to the queue, with one more attempt counted.
 SELECT responder_jobs.procrastinate_retry_job_v1(%(id)s, now(), NULL, NULL, NULL);
 
+-- name: hurry_jobs
+-- A job that failed waits for a second by the clock of its worker's host; where that clock is wrong, no longer.
+UPDATE responder_jobs.procrastinate_jobs SET scheduled_at = NULL
+WHERE status = 'todo' AND scheduled_at > now() + interval '2 s';
+
 -- name: fail_job
 -- The job is over; its delivery or incident is found again by the sweeper.
 SELECT responder_jobs.procrastinate_finish_job_v1(%(id)s, 'failed', false);
