@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from responder.store.queries import QUERIES
 DatabaseAway = (psycopg.OperationalError, psycopg.ProgrammingError)
 #: "resp" in ASCII; nobody else's advisory lock.
 LOCK = 0x72657370
+#: Seconds for which a lock is tried for; whoever comes after us waits as long.
+_TRY = 0.5
+#: Seconds between two attempts, and until they end.
+_PAUSE, _PATIENCE = 1.0, 300.0
 
 
 class MigrationRefused(Exception):
@@ -49,8 +54,12 @@ def read_migrations(folder: Path) -> list[Migration]:
 def migrate(url: str, folder: Path | None = None, grant_to: str | None = None) -> list[str]:
     """Apply what is missing and return the names; each migration is one transaction.
 
+    The release before works meanwhile: a lock that is not free is not waited for long, since all
+    others would wait behind us, but tried for again.
+
     grant_to: the role that the responder runs as, where it is not this one. MigrationRefused: an
-    applied file was changed, the database is newer than this code, or there is no such role.
+    applied file was changed, the database is newer than this code, there is no such role, or a
+    table was in use for five minutes.
     """
     migrations = read_migrations(folder or shipped("sql") / "migrations")
     options = "-c lock_timeout=60s -c timezone=UTC"
@@ -68,12 +77,15 @@ def migrate(url: str, folder: Path | None = None, grant_to: str | None = None) -
             connection.execute(QUERIES["unlock_migrations"].sql, {"lock": LOCK})
 
 
-def pending(url: str) -> list[str]:
-    """The names of the migrations that the database lacks, without applying any."""
-    migrations = read_migrations(shipped("sql") / "migrations")
+def pending(url: str, folder: Path | None = None) -> list[str]:
+    """The names of the migrations that the database lacks, without applying any.
+
+    A newer database is as good: migrations only add, so that one may go back to the code before.
+    """
+    migrations = read_migrations(folder or shipped("sql") / "migrations")
     with psycopg.connect(url, autocommit=True, connect_timeout=3) as connection:
         applied = _applied(connection)
-        _refuse(applied, migrations)
+        _refuse_changed(applied, migrations)
         return [migration.name for migration in migrations if migration.number not in applied]
 
 
@@ -83,21 +95,31 @@ def _missing(
     connection.execute(QUERIES["make_schema"].sql)
     connection.execute(QUERIES["make_migration_table"].sql)
     applied = _applied(connection)
-    _refuse(applied, migrations)
+    _refuse_newer(applied, migrations)
+    _refuse_changed(applied, migrations)
     missing = [migration for migration in migrations if migration.number not in applied]
     for migration in missing:
-        with connection.transaction():
-            connection.execute(QUERIES["use_schema"].sql)
-            connection.execute(migration.sql.encode())
-            connection.execute(
-                QUERIES["insert_migration"].sql,
-                {
-                    "number": migration.number,
-                    "name": migration.name,
-                    "checksum": migration.checksum,
-                },
-            )
+        _apply(connection, migration)
     return missing
+
+
+def _apply(connection: psycopg.Connection[tuple[object, ...]], migration: Migration) -> None:
+    told = {"number": migration.number, "name": migration.name, "checksum": migration.checksum}
+    ends = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute(QUERIES["use_schema"].sql, {"patience": f"{_TRY}s"})
+                connection.execute(migration.sql.encode())
+                connection.execute(QUERIES["insert_migration"].sql, told)
+                return
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > ends:
+                raise MigrationRefused(
+                    f"{migration.name} waits for a table that somebody holds; see who in"
+                    " pg_stat_activity, and run it again"
+                ) from None
+            time.sleep(_PAUSE)
 
 
 def _finish_indexes(connection: psycopg.Connection[tuple[object, ...]]) -> None:
@@ -118,15 +140,20 @@ def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, tu
     return {int(str(number)): (str(name), str(checksum)) for number, name, checksum in rows}
 
 
-def _refuse(applied: dict[int, tuple[str, str]], migrations: list[Migration]) -> None:
-    known = {migration.number: migration for migration in migrations}
-    for number, (name, checksum) in applied.items():
+def _refuse_newer(applied: dict[int, tuple[str, str]], migrations: list[Migration]) -> None:
+    known = {migration.number for migration in migrations}
+    for number, (name, _) in applied.items():
         if number not in known:
             raise MigrationRefused(
                 f"the database has migration {name}, which this code does not know:"
                 " it is newer; run the newer code"
             )
-        if known[number].checksum != checksum:
+
+
+def _refuse_changed(applied: dict[int, tuple[str, str]], migrations: list[Migration]) -> None:
+    known = {migration.number: migration for migration in migrations}
+    for number, (name, checksum) in applied.items():
+        if number in known and known[number].checksum != checksum:
             raise MigrationRefused(
                 f"migration {name} was changed after it was applied; restore the file and"
                 " put the change into a new migration"

@@ -15,8 +15,8 @@ SELECT pg_advisory_unlock(%(lock)s);
 CREATE SCHEMA IF NOT EXISTS responder;
 
 -- name: use_schema
--- A migration writes names without a schema.
-SET LOCAL search_path = responder;
+-- A migration writes names without a schema, and tries for its locks for so long.
+SELECT set_config('search_path', 'responder', true), set_config('lock_timeout', %(patience)s, true);
 
 -- name: make_migration_table
 -- What was applied, with the checksum of the file as it was then.

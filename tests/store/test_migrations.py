@@ -1,5 +1,6 @@
 """The schema is brought up once, by one process, or refused with what to do about it."""
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,15 @@ def rows(url: str, statement: str) -> Sequence[Any]:
 
 def applied(url: str) -> list[str]:
     return [name for (name,) in rows(url, "SELECT name FROM responder.migration ORDER BY number")]
+
+
+def until_one_waits(connection: psycopg.Connection[Any]) -> None:
+    """Somebody wants a lock that is not free."""
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
+    deadline = time.monotonic() + 30
+    while connection.execute(waits).fetchone() == (0,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_what_is_missing_is_applied_once(empty_database: str, folder: Path) -> None:
@@ -96,6 +106,30 @@ def test_a_database_newer_than_the_code_is_refused(empty_database: str, folder: 
         migrate(empty_database, folder)
     assert "0003_three, which this code does not know" in str(refused.value)
     assert "run the newer code" in str(refused.value)
+
+
+def test_nobody_waits_behind_a_migration_that_waits(empty_database: str, folder: Path) -> None:
+    """Somebody reads a table for long; whoever else wants it has it, and the migration later."""
+    migrate(empty_database, folder)
+    write(folder, "0003_three", "ALTER TABLE one ADD c int;")
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(empty_database) as holder:
+        holder.execute("SELECT FROM responder.one")
+        migrating = pool.submit(migrate, empty_database, folder)
+        with psycopg.connect(empty_database, autocommit=True) as other:
+            other.execute("SET lock_timeout = '5s'")
+            until_one_waits(other)
+            other.execute("INSERT INTO responder.one VALUES (3)")
+            assert not migrating.done()
+        holder.rollback()
+        assert migrating.result(timeout=60) == ["0003_three"]
+
+
+def test_code_goes_back_to_a_newer_database(empty_database: str, folder: Path) -> None:
+    """What the release before this one adds to its start: nothing is missing."""
+    write(folder, "0003_three", "CREATE TABLE three ();")
+    migrate(empty_database, folder)
+    (folder / "0003_three.sql").unlink()
+    assert pending(empty_database, folder) == []
 
 
 @pytest.mark.parametrize(
