@@ -57,9 +57,11 @@ class Site:
             if event["event_action"] == "trigger" and title in event["payload"]["summary"]
         ]
 
-    def sql(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+    def sql(
+        self, statement: str, *parameters: Any, database: str = "responder"
+    ) -> list[dict[str, Any]]:
         """What stands in our database."""
-        url = self.world.ours.url("responder")
+        url = self.world.ours.url(database)
         with psycopg.connect(url, row_factory=dict_row) as connection:
             connection.execute("SET search_path = responder, responder_jobs")
             return connection.execute(statement, parameters or None).fetchall()  # type: ignore[call-overload]

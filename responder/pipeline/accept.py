@@ -255,6 +255,7 @@ def refuse(services: Services, source: str, address: str, why: str) -> None:
     All names that are not configured count as one source, `unknown`: a stranger may invent many.
     """
     name = source if source in services.settings.sources else "unknown"
-    sender, asked_for = Actor(ActorKind.SENDER, name), services.settings.redact.text(source)
+    sender = Actor(ActorKind.SENDER, name)
+    asked_for = source if source == name else services.settings.redact.text(source)
     told = {"asked_for": ascii(asked_for[:100])}
     record_refusal(services, "refused", sender, f"source {name}", address, why, **told)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,8 @@ def record_refusal(
 
     What cannot be recorded because our database is away is lost; it is refused anyway.
     """
+    if _known(services, (what, actor.name, subject, _place(address), why)):
+        return
     try:
         with services.store.transaction() as tx:
             minute = tx.now.replace(second=0, microsecond=0)
@@ -43,6 +45,18 @@ def record_refusal(
             tx.record(what, actor, subject, filed_at=minute, event_id=same, **told)
     except StoreAway:
         services.log.warning(f"{what}, not recorded", subject=subject, why=why)
+
+
+def _known(services: Services, told: tuple[str, ...]) -> bool:
+    """Whether this process has told of it in this minute: a refusal costs no transaction."""
+    now = datetime.now(UTC) + services.store.offset
+    minute = now.replace(second=0, microsecond=0)
+    if services.refused.get(told) == minute:
+        return True
+    if len(services.refused) >= MOST:
+        services.refused.clear()
+    services.refused[told] = minute
+    return False
 
 
 def _id(minute: datetime, told: Sequence[str]) -> UUID:

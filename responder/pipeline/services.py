@@ -44,6 +44,8 @@ class Services:
     #: By their keys in responder.toml.
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     lifeline_store: Store | None = None
+    #: In which minute this process told of a refusal last.
+    refused: dict[tuple[str, ...], datetime] = field(default_factory=dict)
 
     @property
     def lifeline(self) -> Store:

@@ -14,6 +14,7 @@ from responder.web.lines import name_subjects
 from responder.web.openapi import describe, pages
 from responder.web.problems import install
 from responder.web.reading import mark_turns
+from responder.web.shedding import Shedding
 from responder.web.waiting import Waiting
 from responder.web.webhooks import webhooks
 
@@ -24,7 +25,7 @@ def create_app(services: Services) -> Flask:
     #: One more, so that a body without a length is seen to be too long, not cut.
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body + 1
     app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-        app.wsgi_app, x_for=services.settings.proxies, x_proto=0, x_host=0
+        Shedding(app, services), x_for=services.settings.proxies, x_proto=0, x_host=0
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["responder"] = services

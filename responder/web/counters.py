@@ -75,6 +75,12 @@ def count_refused(source: str, reason: str) -> None:
     _refused.labels(name, reason).inc()
 
 
+def count_busy(source: str) -> None:
+    """A delivery that was sent away before it was looked at, since too many came at once."""
+    _deliveries.labels(source, DeliveryOutcome.REFUSED).inc()
+    _refused.labels(source, "busy").inc()
+
+
 def count_denied(door: str, reason: Denial) -> None:
     """Somebody was not let in, or may not do what they asked for; `door` is a closed list."""
     _denied.labels(door, reason).inc()

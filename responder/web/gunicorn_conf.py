@@ -3,9 +3,12 @@
 import logging
 import os
 import re
+import resource
 import shutil
 import time
 from typing import Any
+
+from gunicorn.sock import close_sockets, create_sockets  # type: ignore[import-untyped]
 
 from responder.log import STANDARD, configure
 from responder.pipeline.pages import Watch, web_watches
@@ -23,6 +26,16 @@ def _without_what_was_sent(record: logging.LogRecord) -> bool:
     return True
 
 
+def _room_for_connections(most: int) -> int:
+    """So many connections, or as many as we may have files open: gunicorn dies of one too many."""
+    spare = 200
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < most + spare:
+        soft = most + spare if hard == resource.RLIM_INFINITY else min(hard, most + spare)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(spare, min(most, soft - spare))
+
+
 configure()
 logging.getLogger("gunicorn.error").addFilter(_without_what_was_sent)
 
@@ -30,6 +43,8 @@ wsgi_app = "responder.web.wsgi:create()"
 worker_class = "responder.web.reading.Worker"
 workers = int(os.environ.get("RESPONDER_WEB_WORKERS", "2"))
 threads = THREADS
+#: More than are answered in the time that a request may wait, else the others wait unseen.
+worker_connections = _room_for_connections(2000)
 keepalive = 5
 timeout = 30
 graceful_timeout = 30
@@ -39,6 +54,14 @@ reuse_port = True
 control_socket_disable = True
 accesslog = None
 logconfig_dict = STANDARD
+
+
+def post_fork(_: Any, worker: Any) -> None:
+    """The door that gunicorn has opened is closed until somebody is behind it: for as long as the
+    rules are loaded, whoever came by it would wait, though other processes are there.
+    """
+    close_sockets(worker.sockets, unlink=False)
+    worker.sockets = []
 
 
 def post_worker_init(worker: Any) -> None:
@@ -52,6 +75,8 @@ def post_worker_init(worker: Any) -> None:
     worker.responder_watches = [*web_watches(services), slow]
     for watch in worker.responder_watches:
         watch.start()
+    worker.sockets = create_sockets(worker.cfg, worker.log)
+    services.log.info("web process is ready")
 
 
 def worker_exit(_: Any, worker: Any) -> None:

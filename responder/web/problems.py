@@ -1,5 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457); `type` is `urn:responder:<reason>`."""
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 from math import ceil
@@ -15,8 +16,8 @@ from responder.sources import NotUnderstood, TooLarge, Unauthenticated, Unreadab
 from responder.store import StoreAway
 from responder.web.published import IssuerAway
 
-#: How long a sender is asked to wait when we cannot keep its delivery.
-RETRY_AFTER = 5
+#: How long a sender is asked to wait when we cannot keep its delivery, in seconds.
+RETRY_AFTER = range(3, 9)
 
 
 class Problem(Exception):
@@ -43,6 +44,7 @@ REASONS = {
     "not_possible": 409,
     "key_reused": 409,
     "overloaded": 503,
+    "busy": 503,
     "unavailable": 503,
     "http": 0,
 }
@@ -63,9 +65,15 @@ SENTENCES = {
     "not_possible": "It cannot be done here, now or at all; `detail` says why.",
     "key_reused": "Another request was made under this Idempotency-Key.",
     "overloaded": "The source has sent more than its `per_minute`; send it again.",
+    "busy": "More comes than we can take; send it again after `Retry-After` seconds.",
     "unavailable": "Nothing was kept or changed; ask again after `Retry-After` seconds.",
     "http": "Any other answer of HTTP's own, such as 405; `title` and `detail` say more.",
 }
+
+
+def retry_after() -> str:
+    """Of one answer; those who are sent away together do not come back together."""
+    return str(secrets.choice(RETRY_AFTER))
 
 
 def problem(status: int, reason: str, detail: str, **more: Any) -> Response:
@@ -82,7 +90,7 @@ def problem(status: int, reason: str, detail: str, **more: Any) -> Response:
     response.status_code = status
     response.mimetype = "application/problem+json"
     if status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
+        response.headers["Retry-After"] = retry_after()
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="responder"'
     return response

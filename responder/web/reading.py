@@ -28,6 +28,10 @@ MANY = THREADS // 4
 EVERY = 0.1
 #: So long a thread waits for the first byte of a connection; then the main thread watches it.
 _AT_ONCE = 0.02
+#: The same of a process on its way out, whose main thread watches no new ones any more.
+_AT_LAST = 2.0
+#: New connections that the main thread takes before it looks at the others.
+_AT_A_TIME = 100
 
 
 class Reading:
@@ -38,10 +42,17 @@ class Reading:
         self._since: dict[socket, tuple[float, float, int]] = {}
         self._cut: set[socket] = set()
         self._changing = threading.Lock()
+        self._turn = threading.local()
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which the request that this thread has in hand waited for a thread."""
+        return getattr(self._turn, "waited", 0.0)
 
     @contextmanager
-    def of(self, sock: socket) -> Iterator[None]:
-        """While a thread has a request of this socket in hand."""
+    def of(self, sock: socket, waited: float = 0.0) -> Iterator[None]:
+        """While a thread has a request of this socket in hand; waited: for this thread."""
+        self._turn.waited = waited
         with self._changing:
             self._since[sock] = (time.monotonic(), LONGEST, SHUT_RD)
         try:
@@ -95,6 +106,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.alive = super().is_parent_alive()
         return bool(self.alive)
 
+    def accept(self, listener: Any) -> None:
+        """Many that wait at the door; gunicorn takes one, then looks at all the others."""
+        for _ in range(_AT_A_TIME):
+            there = self.nr_conns
+            super().accept(listener)
+            if self.nr_conns in (there, self.worker_connections):
+                break
+
     def set_accept_enabled(self, enabled: bool) -> None:
         """On its way out it takes all that wait at the door, and closes that at once: whoever comes
         then is taken by another process, where gunicorn would leave the door open and cut them off.
@@ -109,10 +128,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 super().accept(listener)
             listener.close()
 
+    def enqueue_req(self, conn: Any) -> None:
+        conn.queued_at = time.monotonic()
+        super().enqueue_req(conn)
+
     def handle(self, conn: Any) -> Any:
-        if not conn.initialized and not conn.wait_for_data(_AT_ONCE):
+        waited = time.monotonic() - conn.queued_at
+        patience = _AT_ONCE if self.alive else _AT_LAST
+        if not conn.initialized and not conn.wait_for_data(patience):
             return _DEFER
-        with self.reading.of(conn.sock):
+        with self.reading.of(conn.sock, waited):
             goes_on = super().handle(conn)
         if not goes_on:
             _leave(conn.sock)
