@@ -256,7 +256,7 @@ WITH moved AS (
         UNION ALL
         SELECT incident_id, what, before, -1 FROM audit_event WHERE what IN ('stage', 'status')
         UNION ALL
-        SELECT id, 'stage', 'diagnose', 1 FROM incident
+        SELECT id, 'stage', CASE WHEN rule IS NULL THEN 'watch' ELSE 'diagnose' END, 1 FROM incident
         UNION ALL
         SELECT incident_id, 'status', after, 1 FROM audit_event WHERE what = 'opened'
         UNION ALL

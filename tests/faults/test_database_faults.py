@@ -28,8 +28,8 @@ ROUNDS, LASTS = (4, 10.0) if "TORTURE" in os.environ else (1, 2.5)
 RULES = 12 + 6 * ROUNDS
 #: Our database with all its log is well below this; what is left is taken away.
 DISK = "512m"
-#: Few enough to be taken by a stranger.
-CONNECTIONS = "60"
+#: More than ours ever need, and few enough to be taken by a stranger.
+CONNECTIONS = "120"
 Fault = Callable[[Load], Any]
 
 

@@ -32,12 +32,9 @@ from tests.house import BEARER, alert
 from tests.small_rules import small_rule
 from tests.stand_in import SECRET
 
-WORKERS = 3
 #: Deliveries that are well, around the one that is not.
 MANY = 60
 PATIENCE = 60.0
-#: Seconds after which a worker that died is there again.
-BACK_AFTER = 0.5
 _SETTINGS = """
 database = "file:{folder}/ours_{number}"
 runbook = "{folder}/runbook"
@@ -74,7 +71,7 @@ CREATE TRIGGER poison BEFORE INSERT ON responder.alert FOR EACH ROW
 WHEN (NEW.name = 'Poison') EXECUTE FUNCTION poison();
 """
 _STRUCK = """
-SELECT DISTINCT application_name FROM pg_stat_activity
+SELECT pid, application_name FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event = 'PgSleep'
 """
 
@@ -88,6 +85,7 @@ class Ward:
     folder: Path
     pager: StandIn
     names: tuple[str, ...]
+    back_after: float
     at_work: dict[str, int] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
     over: threading.Event = field(default_factory=threading.Event)
@@ -108,16 +106,15 @@ class Ward:
         self.at_work[name] = self.workers.start(config, log, slots=4)
 
     def strike(self) -> None:
-        """Kill whoever takes the poison, until it is over."""
+        """Kill whoever takes the poison, until it is over; its session ends with it."""
         with psycopg.connect(self.services.store.url, autocommit=True) as connection:
             while not self.over.wait(0.02):
-                for (name,) in connection.execute(_STRUCK).fetchall():
+                for session, name in connection.execute(_STRUCK).fetchall():
                     self.deaths[name] += 1
-                    if name in self.at_work:
+                    if name in self.at_work:  # else it is the web process, that is: this one
                         kill(self.at_work.pop(name))
-                        threading.Timer(BACK_AFTER, self.start, [name]).start()
-                    else:
-                        time.sleep(0.5)  # the web process: once is enough to be seen
+                        threading.Timer(self.back_after, self.start, [name]).start()
+                    connection.execute("SELECT pg_terminate_backend(%s, 5000)", [session])
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +124,17 @@ def workers() -> Iterator[Workers]:
 
 
 @pytest.fixture
-def ward(database: str, workers: Workers, tmp_path: Path) -> Iterator[Ward]:
+def ward(
+    database: str, workers: Workers, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Ward]:
+    so_many, back_after = request.param
     for name, text in {
         **{"vault_key": new_key(), "bearer": BEARER, "pager": "0" * 32},
         "reading": "postgresql://nobody@127.0.0.1:1/shop",
     }.items():
         (tmp_path / name).write_text(text)
     small_rule(tmp_path / "runbook", "Poison")
-    names = ["web", *(f"worker_{number}" for number in range(WORKERS))]
+    names = ["web", *(f"worker_{number}" for number in range(so_many))]
     with StandIn([SECRET], time.time) as pager:
         for name in names:
             settings = _SETTINGS.format(folder=tmp_path, number=name, pager=pager.url)
@@ -148,7 +148,7 @@ def ward(database: str, workers: Workers, tmp_path: Path) -> Iterator[Ward]:
         watches = web_watches(services)
         for watch in watches:
             watch.start()
-        ward = Ward(services, workers, tmp_path, pager, tuple(names[1:]))
+        ward = Ward(services, workers, tmp_path, pager, tuple(names[1:]), back_after)
         for name in names[1:]:
             ward.start(name)
         striking = threading.Thread(target=ward.strike)
@@ -156,7 +156,7 @@ def ward(database: str, workers: Workers, tmp_path: Path) -> Iterator[Ward]:
         yield ward
         ward.over.set()
         striking.join()
-        time.sleep(BACK_AFTER)
+        time.sleep(back_after)
         for watch in watches:
             watch.stop()
         for each in ward.at_work.values():
@@ -173,7 +173,14 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("severity", ["warning", "critical"])
+#: How many workers, and seconds after which one that died is there again; while there is none, web
+#: processes triage what wakes people.
+@pytest.mark.parametrize(
+    ("ward", "severity"),
+    [((3, 0.5), "warning"), ((1, 4.0), "critical")],
+    indirect=["ward"],
+    ids=["P2 and three workers", "P0 and one worker"],
+)
 def test_it_is_quarantined_and_the_others_are_answered(
     ward: Ward, severity: str, told: Callable[[str], None]
 ) -> None:

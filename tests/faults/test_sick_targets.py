@@ -180,7 +180,9 @@ def servers() -> Iterator[dict[str, LocalPostgres]]:
 
 
 @pytest.fixture
-def ward(database: str, server: LocalPostgres, workers: Workers, tmp_path: Path) -> Iterator[Ward]:
+def ward(
+    database: str, servers: dict[str, LocalPostgres], workers: Workers, tmp_path: Path
+) -> Iterator[Ward]:
     with StandIn([SECRET], time.time) as pager:
         written = _SETTINGS.format(folder=tmp_path, pager=pager.url)
         for name in ("sick", "well"):
