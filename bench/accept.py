@@ -1,110 +1,99 @@
-"""What an acknowledged alert costs: POSTs against the cheapest answer of the process, in one run.
+"""What an acknowledgement costs: as a share of the floor, in its tail, and with a full database.
 
-    python bench/accept.py [--seconds 5] [--clients 8]
-
-Prints requests per second, p50 and p99 of each, and their ratio; compare ratios, never two runs.
+Rounds of each are interleaved, so that all see the same machine; compare ratios, never two runs.
 """
 
-import argparse
-import http.client
-import json
-import statistics
-import threading
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 
-from responder.cli.demo.world import World, open_world
+from bench.lines import Chosen, Line
+from bench.lists import fill
+from bench.load import Load
+from bench.site import open_site
+from bench.systems import System, open_floor, ours
 
-Request = Callable[[http.client.HTTPConnection, int], int]
+ROUNDS = 3
+#: With ten alerts and a hundred audit events each: a million, and ten million.
+INCIDENTS = 100_000
+#: Each request of a run has a number of its own, so each of its alerts is a new one.
+_firsts = count(0, 1_000_000)
 
-
-def alert(number: int) -> dict[str, object]:
-    """A P3 alert that no rule answers, so that what follows the acknowledgement stays small."""
-    return {
-        "status": "firing",
-        "labels": {"alertname": "Bench", "severity": "info", "instance": str(number % 50)},
-        "startsAt": datetime.now(UTC).isoformat(),
-    }
-
-
-def requests(world: World) -> dict[str, Request]:
-    """What is compared; each returns the status of one request."""
-    headers = {"Authorization": f"Bearer {world.bearer}", "Content-Type": "application/json"}
-    path = urlsplit(world.webhook_url).path
-
-    def post(alerts: int) -> Request:
-        def send(connection: http.client.HTTPConnection, number: int) -> int:
-            batch = [alert(number * alerts + index) for index in range(alerts)]
-            connection.request("POST", path, json.dumps({"alerts": batch}), headers)
-            return answered(connection)
-
-        return send
-
-    def get(where: str) -> Request:
-        def send(connection: http.client.HTTPConnection, _: int) -> int:
-            connection.request("GET", where)
-            return answered(connection)
-
-        return send
-
-    return {
-        "GET /healthz, no database": get("/healthz"),
-        "GET /readyz, one transaction": get("/readyz"),
-        "POST 1 alert, committed": post(1),
-        "POST 20 alerts, committed": post(20),
-    }
+Rounds = dict[str, list[tuple[Load, dict[str, float]]]]
 
 
-def answered(connection: http.client.HTTPConnection) -> int:
-    response = connection.getresponse()
-    response.read()
-    return response.status
+def measure(chosen: Chosen) -> Iterator[Line]:
+    """Web processes alone first; then beside a worker that triages what they take in."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="responder-accept-")))
+        site = stack.enter_context(open_site(workers=0))
+        floor = stack.enter_context(open_floor(site.server, folder))
+        both = [ours(site), floor]
+        rounds = _rounds(both, chosen.seconds)
+        yield from _rates(rounds, "deliveries accepted, 1 alert")
+        yield _ratio(rounds, "deliveries accepted, over the floor", 0.75, 0.9)
+        half = median(load.accepted for load, _ in rounds["responder"]) / 2
+        yield _tail(_rounds(both, chosen.seconds, rate=half), half)
+        yield from _rates(_rounds(both[:1], chosen.seconds, 20), "deliveries accepted, 20 alerts")
+        if chosen.full:
+            full = stack.enter_context(open_site(workers=0, server=site.server, database="full"))
+            fill(full.database, INCIDENTS)
+            yield _at_size(ours(site), ours(full), chosen.seconds)
+    with open_site(workers=1) as site:
+        rounds = _rounds([ours(site)], chosen.seconds)
+        yield from _rates(rounds, "deliveries accepted, beside a worker")
 
 
-def measure(world: World, send: Request, seconds: float, clients: int) -> tuple[float, list[float]]:
-    """Requests per second, and the milliseconds of each."""
-    taken: list[float] = []
-    until = time.perf_counter() + seconds
-
-    def client(offset: int) -> None:
-        place = urlsplit(world.url)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
-        number = offset
-        while (began := time.perf_counter()) < until:
-            status = send(connection, number)
-            if status not in (200, 202):
-                raise SystemExit(f"answered {status}")
-            taken.append((time.perf_counter() - began) * 1000)
-            number += clients
-        connection.close()
-
-    threads = [threading.Thread(target=client, args=(offset,)) for offset in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return len(taken) / seconds, sorted(taken)
+def _rounds(
+    systems: Sequence[System], seconds: float, alerts: int = 1, rate: float | None = None
+) -> Rounds:
+    """Of each in turn, by its name, after one that makes it warm."""
+    for system in systems:
+        system.drive(alerts, 1.0, next(_firsts), rate)
+    found: Rounds = defaultdict(list)
+    for _ in range(ROUNDS):
+        for system in systems:
+            found[system.name].append(system.drive(alerts, seconds, next(_firsts), rate))
+    return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--clients", type=int, default=8)
-    chosen = parser.parse_args()
-    with open_world(lambda _: None) as world:
-        floor = 0.0
-        for name, send in requests(world).items():
-            measure(world, send, 0.5, chosen.clients)
-            rate, taken = measure(world, send, chosen.seconds, chosen.clients)
-            floor = floor or rate
-            p99 = taken[int(len(taken) * 0.99)]
-            print(
-                f"{name:<30} {rate:8.0f}/s  p50 {statistics.median(taken):6.1f} ms"
-                f"  p99 {p99:6.1f} ms  {rate / floor:5.2f} of the first"
-            )
+def _rates(rounds: Rounds, name: str) -> Iterator[Line]:
+    for system, seen in rounds.items():
+        load, used = sorted(seen, key=lambda each: each[0].accepted)[len(seen) // 2]
+        yield Line(name, load.accepted, "1/s", detail=load.detail, cpu=used, system=system)
 
 
-if __name__ == "__main__":
-    main()
+def _ratio(rounds: Rounds, name: str, must: float, want: float) -> Line:
+    """The median of the pairs."""
+    pairs = zip(rounds["responder"], rounds["floor"], strict=True)
+    ratios = [own.accepted / other.accepted for (own, _), (other, _) in pairs]
+    return Line(name, median(ratios), "x", must, want, detail=_told(ratios))
+
+
+def _tail(rounds: Rounds, rate: float) -> Line:
+    pairs = zip(rounds["responder"], rounds["floor"], strict=True)
+    ratios = [own.p99 / other.p99 for (own, _), (other, _) in pairs]
+    seen = ", ".join(f"{load.p99:.0f}" for load, _ in rounds["responder"])
+    detail = f"at {rate:.0f}/s, {_told(ratios)}; ours {seen} ms"
+    return Line(
+        "p99 at half of that load, over the floor's", median(ratios), "x", 1.5, 1.2, False, detail
+    )
+
+
+def _at_size(empty: System, full: System, seconds: float) -> Line:
+    for system in (empty, full):
+        system.drive(1, 1.0, next(_firsts))
+    ratios = []
+    for _ in range(ROUNDS):
+        before = empty.drive(1, seconds, next(_firsts))[0].accepted
+        ratios.append(full.drive(1, seconds, next(_firsts))[0].accepted / before)
+    name = "acceptance with 1,000,000 alerts, over an empty database"
+    return Line(name, median(ratios), "x", 0.9, 0.97, detail=_told(ratios))
+
+
+def _told(ratios: Sequence[float]) -> str:
+    return "pairs: " + ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
