@@ -62,10 +62,14 @@ class Alert:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, the inverse of `alert_from_json`."""
-        plain = asdict(self)
-        plain["starts_at"] = self.starts_at and self.starts_at.isoformat()
-        plain["ends_at"] = self.ends_at and self.ends_at.isoformat()
-        return plain
+        return {
+            **self.__dict__,
+            "starts_at": self.starts_at and self.starts_at.isoformat(),
+            "ends_at": self.ends_at and self.ends_at.isoformat(),
+            "labels": dict(self.labels),
+            "annotations": dict(self.annotations),
+            "links": dict(self.links),
+        }
 
 
 def alert_from_json(plain: Mapping[str, Any]) -> Alert:

@@ -5,12 +5,20 @@ Whatever is not wrapped by it at the door is in our database, in messages and in
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from responder.domain.secrets import NAMES, OPAQUE_NAMES, PATTERNS, VALUE, Pattern, mark
+from responder.domain.secrets import (
+    NAMES,
+    OPAQUE_NAMES,
+    PATTERNS,
+    SIGNS_OF_NAMES,
+    VALUE,
+    Pattern,
+    mark,
+)
 
 #: Lists and objects lie no deeper in each other; what does is not looked into, nor shown.
 _DEEPEST = 100
@@ -34,6 +42,16 @@ class Redaction:
     def value(self, value: Any) -> Any:
         """Rows, or any other JSON, without them, also in texts and in the names of members."""
         return self._value(value, 0)
+
+    def passes(self, texts: Iterable[str]) -> bool:
+        """Whether nothing can be found in these, names of members among them: at a quick look.
+
+        False says nothing; then each of them is looked at.
+        """
+        if not self._all_hinted:
+            return False
+        together = "\n".join(("", *texts)).lower()
+        return not any(sign in together for sign in self._signs)
 
     def hides_label(self, name: str) -> bool:
         """Whether a label's value is personal by its name."""
@@ -76,6 +94,8 @@ class Redaction:
         if text[:1] in _JSON and depth <= _DEEPEST:
             text = self._json(text, depth)
         lower = text.lower()
+        if self._all_hinted and not any(sign in lower for sign in self._signs_of_patterns):
+            return text
         hinted = {hint for hint in self._hints if hint in lower}
         for pattern in self._patterns:
             if not (pattern.hints and hinted.isdisjoint(pattern.hints)):
@@ -104,6 +124,20 @@ class Redaction:
         return tuple({hint for pattern in self._patterns for hint in pattern.hints})
 
     @cached_property
+    def _signs(self) -> Sequence[str]:
+        """One of these stands in whatever `text` and `value` change, or look into."""
+        first = {f"\n{each}" for each in _JSON}
+        return _shortest({*self._hints, *SIGNS_OF_NAMES, *self._columns, *first})
+
+    @cached_property
+    def _signs_of_patterns(self) -> Sequence[str]:
+        return _shortest(self._hints)
+
+    @cached_property
+    def _all_hinted(self) -> bool:
+        return all(pattern.hints for pattern in self._patterns)
+
+    @cached_property
     def _patterns(self) -> Sequence[Pattern]:
         named = [_named(name) for name in sorted(self._columns | self._labels)]
         own = [Pattern(kind, (), re.compile(text)) for kind, text in self.patterns.items()]
@@ -114,6 +148,13 @@ class Redaction:
 SECRETS = Redaction()
 
 _JSON = frozenset('{["')
+
+
+def _shortest(signs: Collection[str]) -> Sequence[str]:
+    """Those that no other one stands in: where none of them is, none is."""
+    return tuple(
+        sign for sign in signs if not any(other in sign for other in signs if other != sign)
+    )
 
 
 def _marked(value: Any) -> bool:

@@ -49,6 +49,8 @@ _HINTS_OF_PASSWORD = (
 NAMES = re.compile(rf"({_PASSWORD}|^(?:x-)?authorization|^(?:set-)?cookie)$", re.I)
 #: Names of members whose values are secrets when they are long: elsewhere they name a queue.
 OPAQUE_NAMES = re.compile(r"(?:routing|integration|service|events?)[_-]?key$", re.I)
+#: One of these stands in every such name, in lower case.
+SIGNS_OF_NAMES = ("pass", "key", "token", "secret", "authorization", "cookie")
 
 #: The first that holds is applied first, so a value that is a token goes by the name of its kind.
 PATTERNS = (
@@ -63,7 +65,7 @@ PATTERNS = (
     ),
     Pattern(
         "password",
-        ("://",),
+        ("@",),  # a URL is in most texts, and a login in few
         re.compile(
             r"(?i)(?P<keep>\b(?:postgres(?:ql)?|mysql|mariadb|mongodb(?:\+srv)?|rediss?|amqps?"
             r"|ldaps?|smtps?|mssql|sqlserver|clickhouse)://[^\s/:@\"']{0,128}:)"
@@ -72,7 +74,7 @@ PATTERNS = (
     ),
     Pattern(
         "password",
-        ("://",),
+        ("@",),
         re.compile(r"(?P<keep>://[^\s/:@\"'?#]{0,128}:)(?!\[redacted)[^\s/@\"'<>?#]{1,256}(?=@)"),
     ),
     Pattern(
@@ -112,7 +114,7 @@ PATTERNS = (
     ),
     Pattern(
         "GitHub token",
-        ("gh", "github_pat_"),
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
         re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255})"),
     ),
     Pattern("GitLab token", ("glpat-",), re.compile(r"\bglpat-[\w-]{20,255}")),
@@ -133,7 +135,11 @@ PATTERNS = (
     ),
     Pattern("SendGrid key", ("sg.",), re.compile(r"\bSG\.[\w-]{16,64}\.[\w-]{16,128}")),
     Pattern("Google key", ("aiza",), re.compile(r"\bAIza[\w-]{35}")),
-    Pattern("API key", ("sk-",), re.compile(r"\bsk-(?:ant|proj|svcacct|or)-[\w-]{16,255}")),
+    Pattern(
+        "API key",
+        ("sk-ant-", "sk-proj-", "sk-svcacct-", "sk-or-"),
+        re.compile(r"\bsk-(?:ant|proj|svcacct|or)-[\w-]{16,255}"),
+    ),
     Pattern(
         "PagerDuty key",
         ("ing_key", "ing-key", "ion_key", "token=", "events_key", "ce_key"),

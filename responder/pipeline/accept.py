@@ -1,7 +1,7 @@
 """Commit, then acknowledge: one transaction makes a delivery ours, then the sender hears of it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -88,11 +88,15 @@ def accept(services: Services, source_name: str, request: Request) -> Accepted:
     severity, pages = most_severe(services, notices, request.at)
     read = Read(source, request, body, key, notices)
     with services.keep.held(pages) as hold:
-        with services.store.transaction() as tx:
-            flush(services, tx)
-            if not pages:
-                _limit(tx, source)
-            accepted = keep(services, tx, read, severity, pages)
+        if _stands_alone(services, read):
+            accepted, row = _new(services, services.new_id(), read, severity, pages)
+            services.store.at_once("insert_delivery", **row)
+        else:
+            with services.store.transaction() as tx:
+                flush(services, tx)
+                if not pages:
+                    _limit(tx, source)
+                accepted = keep(services, tx, read, severity, pages)
         hold.delivery = accepted.delivery
     services.bell.ring(urgent=bool(pages))
     return accepted
@@ -122,33 +126,56 @@ def _limit(tx: Transaction, source: Source) -> None:
         raise Overloaded(max(1.0, row["wait"]), why)
 
 
+def _stands_alone(services: Services, read: Read) -> bool:
+    """Nothing must be told to our database or asked of it before: the row is the transaction."""
+    return (
+        read.key is None
+        and read.source.per_minute is None
+        and not services.keep.sent
+        and all(getattr(notice, "starts_at", True) for notice in read.notices)
+    )
+
+
 def keep(
     services: Services, tx: Transaction, read: Read, severity: Severity, pages: Sequence[Page]
 ) -> Accepted:
     """The delivery's row, which waits for triage, unless the sender has delivered it before."""
-    source, delivery = read.source, services.new_id()
+    delivery, source = services.new_id(), read.source.name
     if read.key is not None and not tx.maybe(
-        "insert_delivery_key", source=source.name, key=read.key, delivery_id=delivery
+        "insert_delivery_key", source=source, key=read.key, delivery_id=delivery
     ):
-        first = tx.one("known_delivery", source=source.name, key=read.key)["delivery_id"]
-        _insert(services, tx, delivery, read, DeliveryOutcome.DUPLICATE, triaged_at=tx.now)
+        first = tx.one("known_delivery", source=source, key=read.key)["delivery_id"]
+        duplicate = _row(services, delivery, read, DeliveryOutcome.DUPLICATE, triaged=True)
+        tx.run("insert_delivery", **duplicate)
         return Accepted(first, DeliveryOutcome.DUPLICATE, 0, 0)
-    notices = [_dated(notice, tx.now) for notice in _gravest_first(read.notices, pages)]
+    dated = replace(read, notices=[_dated(notice, tx.now) for notice in read.notices])
+    accepted, row = _new(services, delivery, dated, severity, pages)
+    tx.run("insert_delivery", **row)
+    return accepted
+
+
+def _new(
+    services: Services, delivery: UUID, read: Read, severity: Severity, pages: Sequence[Page]
+) -> tuple[Accepted, dict[str, Any]]:
+    """A delivery that was not here before, and its row."""
+    notices = _gravest_first(read.notices, pages)
     alerts = [notice for notice in notices if not isinstance(notice, Echo)]
-    _insert(
+    malformed = sum(isinstance(notice, Malformed) for notice in alerts)
+    row = _row(
         services,
-        tx,
         delivery,
         read,
         DeliveryOutcome.ACCEPTED,
         notices=[notice.to_json() for notice in notices],
         alert_count=len(alerts),
-        page_due_at=tx.now + _patience(source) if pages else None,
-        triaged_at=None if notices else tx.now,
+        page_within=_patience(read.source) if pages else None,
+        triaged=not notices,
         priority=_priority(severity, pages),
     )
-    malformed = sum(isinstance(notice, Malformed) for notice in alerts)
-    return Accepted(delivery, DeliveryOutcome.ACCEPTED, len(alerts) - malformed, malformed)
+    accepted = Accepted(
+        delivery, DeliveryOutcome.ACCEPTED, len(alerts) - malformed, quarantined=malformed
+    )
+    return accepted, row
 
 
 def _priority(severity: Severity, pages: Sequence[Page]) -> int:
@@ -158,6 +185,8 @@ def _priority(severity: Severity, pages: Sequence[Page]) -> int:
 
 def _gravest_first(notices: Sequence[Notice], pages: Sequence[Page]) -> list[Notice]:
     """What wakes people stands at the front of a long delivery; else as they came."""
+    if not pages:
+        return list(notices)
     grave = {page.alert.fingerprint for page in pages}
     return sorted(notices, key=lambda notice: getattr(notice, "fingerprint", None) not in grave)
 
@@ -182,40 +211,32 @@ def _quarantine(
     with services.store.transaction() as tx:
         _limit(tx, source)
         outcome = DeliveryOutcome.QUARANTINED
-        _insert(services, tx, delivery, read, outcome, triaged_at=tx.now, note=why)
+        row = _row(services, delivery, read, outcome, triaged=True, note=why)
+        tx.run("insert_delivery", **row)
         actor, subject = Actor(ActorKind.SENDER, source.name), f"delivery {delivery}"
         tx.record("delivery", actor, subject, after=DeliveryOutcome.QUARANTINED, why=why)
     return Accepted(delivery, DeliveryOutcome.QUARANTINED, 0, 1)
 
 
-def _insert(
-    services: Services,
-    tx: Transaction,
-    delivery: UUID,
-    read: Read,
-    outcome: DeliveryOutcome,
-    **columns: Any,
-) -> None:
-    defaults: Mapping[str, Any] = {
+def _row(
+    services: Services, delivery: UUID, read: Read, outcome: DeliveryOutcome, **more: Any
+) -> dict[str, Any]:
+    headers, told = read.request.headers, services.settings.redact.text
+    return {
+        "id": delivery,
+        "source": read.source.name,
+        "outcome": outcome,
+        "encrypted": _encrypted(services, delivery, read.body, outcome),
+        "body_sha256": hashlib.sha256(read.body).digest(),
+        "body_bytes": len(read.body),
+        "headers": {name: told(headers[name])[:500] for name in KEPT_HEADERS if name in headers},
         "notices": [],
         "alert_count": 0,
-        "page_due_at": None,
-        "triaged_at": None,
+        "page_within": None,
         "note": "",
         "priority": Severity.P3.rank,
+        **more,
     }
-    headers, told = read.request.headers, services.settings.redact.text
-    tx.run(
-        "insert_delivery",
-        id=delivery,
-        source=read.source.name,
-        outcome=outcome,
-        encrypted=_encrypted(services, delivery, read.body, outcome),
-        body_sha256=hashlib.sha256(read.body).digest(),
-        body_bytes=len(read.body),
-        headers={name: told(headers[name])[:500] for name in KEPT_HEADERS if name in headers},
-        **{**defaults, **columns},
-    )
 
 
 def _encrypted(

@@ -18,8 +18,30 @@ _SHORTEST = 4
 
 
 def taken_in(services: Services, notices: Sequence[Notice]) -> list[Notice]:
-    """The notices as they are kept, matched and told from here on."""
+    """The notices as they are kept, matched and told from here on.
+
+    Most have nothing to lose, which a quick look at all of them shows.
+    """
+    if services.settings.redact.passes(_texts(notices)):
+        return list(notices)
     return [_notice(services, notice) for notice in notices]
+
+
+def _texts(notices: Sequence[Notice]) -> list[str]:
+    """All that somebody outside wrote in them."""
+    texts: list[str] = []
+    for notice in notices:
+        if isinstance(notice, Malformed):
+            texts.append(notice.reason)
+        elif isinstance(notice, Echo):
+            texts += (notice.who, notice.fingerprint)
+        else:
+            texts += (notice.fingerprint, notice.name, notice.title, notice.service)
+            texts.append(notice.severity_word or "")
+            for members in (notice.labels, notice.annotations, notice.links):
+                texts += members
+                texts += members.values()
+    return texts
 
 
 def identifier(redact: Redaction, text: str) -> str:

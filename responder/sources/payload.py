@@ -43,7 +43,8 @@ def read_json(body: bytes) -> Any:
         raise NotUnderstood(_TOO_DEEP) from None
     except ValueError as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
-    _refuse_depth(payload)
+    if written.count("{") + written.count("[") > MAX_DEPTH:  # else it cannot be that deep
+        _refuse_depth(payload)
     return _storable(payload) if _SUSPECT_ESCAPE.search(written) else payload
 
 
@@ -52,17 +53,17 @@ def _whole(digits: str) -> int | str:
 
 
 def _refuse_depth(payload: Any) -> None:
-    level = [[payload]]
+    level: list[Any] = [[payload]]
     for _ in range(MAX_DEPTH + 1):
-        level = [element for container in level for element in _containers(container)]
+        level = [
+            element
+            for container in level
+            for element in (container.values() if isinstance(container, dict) else container)
+            if isinstance(element, dict | list)
+        ]
         if not level:
             return
     raise NotUnderstood(_TOO_DEEP)
-
-
-def _containers(container: Any) -> list[Any]:
-    elements = container.values() if isinstance(container, dict) else container
-    return [element for element in elements if isinstance(element, dict | list)]
 
 
 def _storable(value: Any) -> Any:

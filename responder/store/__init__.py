@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+import select
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,8 @@ _FILTERED = {
 #: Longer than any statement may take, shorter than a sender or a watch can wait.
 DEADLINE = 7.0
 _CHECK_DEADLINE = 2.0
+#: Seconds after which a connection that nobody used is asked whether it lives.
+_IDLE = 1.0
 #: The pool waits ever longer between attempts until this time is over; then whoever asks tries
 #: anew. So a database that is back is used at once, however long it was away.
 _RECONNECT = 0.5
@@ -174,7 +177,11 @@ class Transaction:
         return self.connection.execute(statement, self._bound(parameters), prepare=prepare)
 
     def _bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        return {"now": self.now} | {name: _adapt(value) for name, value in parameters.items()}
+        return {"now": self.now, "offset": None} | _adapted(parameters)
+
+
+def _adapted(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _adapt(value) for name, value in parameters.items()}
 
 
 def _adapt(value: Any) -> Any:
@@ -183,10 +190,26 @@ def _adapt(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _check(connection: psycopg.Connection[DictRow]) -> None:
-    """A connection that lay idle may be dead, or its server silent."""
+class _Connection(psycopg.Connection[DictRow]):
+    """used_at: when a statement of ours last ended on it."""
+
+    used_at = -math.inf
+
+
+def _check(connection: _Connection) -> None:
+    """A connection that lay idle may be dead, or its server silent. One that was used just now is
+    only asked when there is something to be read on it: a server that ends it says so.
+    """
+    if time.monotonic() - connection.used_at < _IDLE and not _heard(connection):
+        return
     with within(connection, _CHECK_DEADLINE):
         ConnectionPool.check_connection(connection)
+
+
+def _heard(connection: _Connection) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @contextmanager
@@ -227,8 +250,9 @@ class Store:
         #: When it last answered late or not at all, or took nothing in, by `time.monotonic`.
         self.late_at = -math.inf
         self._code_version = code_version
-        self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
+        self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
+            connection_class=_Connection,
             min_size=1,
             max_size=size,
             timeout=3,
@@ -237,7 +261,12 @@ class Store:
             open=False,
             check=_check,
             configure=_read_exactly,
-            kwargs={"options": OPTIONS, "row_factory": dict_row, **CONNECT},
+            kwargs={
+                "autocommit": True,  # transactions are begun and ended by `transaction` alone
+                "options": OPTIONS,
+                "row_factory": dict_row,
+                **CONNECT,
+            },
         )
 
     def open(self) -> None:
@@ -270,23 +299,55 @@ class Store:
         """
         began, answered = time.monotonic(), False
         try:
+            # the connection's own transaction: the pool's would wait for ever for its end
+            with self._connected(longest) as connection, connection.transaction():
+                row = connection.execute(QUERIES["now"].sql).fetchone()
+                assert row is not None
+                answered = True
+                self._answered(began)
+                transaction = Transaction(connection, row["now"] + self.offset, self._code_version)
+                yield transaction
+                transaction.finish()
+        except StoreAway:
+            if not answered:
+                self.late_at = time.monotonic()
+            raise
+
+    def at_once(self, query: str, **parameters: Any) -> None:
+        """One named statement that is a transaction of its own, in one round trip. StoreAway.
+
+        `now` is null: it asks for the time itself, and moves it by `offset`.
+        """
+        began = time.monotonic()
+        bound = {"now": None, "offset": self.offset} | _adapted(parameters)
+        try:
+            with self._connected(DEADLINE) as connection:
+                connection.execute(QUERIES[query].sql, bound)
+        except StoreAway:
+            self.late_at = time.monotonic()
+            raise
+        self._answered(began)
+
+    def _answered(self, began: float) -> None:
+        if time.monotonic() - began > SILENCE:
+            self.late_at = time.monotonic()
+
+    @contextmanager
+    def _connected(self, longest: float) -> Iterator[_Connection]:
+        """A connection for so many seconds; what goes wrong on it in our words."""
+        try:
             with (
                 self._pool.connection() as connection,
                 _leaving_readers(connection),
                 within(connection, longest),
-                connection.transaction(),  # the pool's own would wait for ever for its end
             ):
-                row = connection.execute(QUERIES["now"].sql).fetchone()
-                assert row is not None
-                answered = True
-                if time.monotonic() - began > SILENCE:
-                    self.late_at = time.monotonic()
-                transaction = Transaction(connection, row["now"] + self.offset, self._code_version)
-                yield transaction
-                transaction.finish()
+                try:
+                    yield connection
+                finally:
+                    connection.used_at = time.monotonic()
         except psycopg.errors.IntegrityError as error:
             raise Refused(error.diag.constraint_name or "an unnamed constraint") from error
         except (*_AWAY, *_TAKES_NOTHING) as error:
-            if not answered or isinstance(error, _TAKES_NOTHING):
+            if isinstance(error, _TAKES_NOTHING):
                 self.late_at = time.monotonic()
             raise StoreAway(f"our database: {type(error).__name__}") from error

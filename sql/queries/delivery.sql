@@ -1,12 +1,15 @@
 -- name: insert_delivery
--- What a sender handed in, as it came and as it was normalised.
-WITH raw AS (
+-- What a sender handed in, as it came and as it was normalised; also as all of a transaction.
+WITH at AS (SELECT coalesce(%(now)s::timestamptz, now() + %(offset)s::interval) AS now),
+raw AS (
     INSERT INTO raw_body (delivery_id, received_at, encrypted)
-    SELECT %(id)s, %(now)s, %(encrypted)s::bytea WHERE %(encrypted)s::bytea IS NOT NULL)
+    SELECT %(id)s, at.now, %(encrypted)s::bytea FROM at WHERE %(encrypted)s::bytea IS NOT NULL)
 INSERT INTO delivery (id, received_at, source, outcome, body_sha256, body_bytes, headers, notices,
                       alert_count, page_due_at, triaged_at, note, priority)
-VALUES (%(id)s, %(now)s, %(source)s, %(outcome)s, %(body_sha256)s, %(body_bytes)s, %(headers)s,
-        %(notices)s, %(alert_count)s, %(page_due_at)s, %(triaged_at)s, %(note)s, %(priority)s);
+SELECT %(id)s, at.now, %(source)s, %(outcome)s, %(body_sha256)s, %(body_bytes)s, %(headers)s, %(notices)s,
+       %(alert_count)s, at.now + %(page_within)s::interval, CASE WHEN %(triaged)s THEN at.now END, %(note)s,
+       %(priority)s
+FROM at;
 
 -- name: insert_delivery_key
 -- The sender's own id of a delivery; no row comes back when it was seen in the last seven days.

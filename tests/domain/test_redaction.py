@@ -95,6 +95,29 @@ def test_a_secret_is_known_by_what_stands_before_it(text: str) -> None:
     assert SECRETS.text(told) == told, "once more changes nothing"
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *([text] for text in (*TOKENS.values(), *BEHIND_A_NAME)),
+        *([name, "x" * 20] for name in ("API-Key", "apikey", "Cookie", "x-authorization")),
+        *([name, "x" * 20] for name in ("routingkey", "sessiontoken", "signingSecret")),
+        ["note", '{"p\\u0061ssword": "geheim"}'],
+    ],
+    ids=str,
+)
+def test_a_quick_look_lets_nothing_pass(texts: list[str]) -> None:
+    assert SECRETS.passes(["alertname", "Disk is full"])
+    assert not SECRETS.passes(["alertname", *texts])
+
+
+def test_a_quick_look_knows_the_names_of_what_is_personal() -> None:
+    named = Redaction(columns=("Email",), labels=("customer",))
+    assert named.passes(["alertname", "Disk is full"])
+    assert not named.passes(["EMAIL", "ann"])
+    assert not named.passes(["Customer", "ann"])
+    assert not PERSONAL.passes(["alertname"]), "a pattern of one's own may fit anything"
+
+
 @pytest.mark.parametrize("text", UNTOUCHED)
 def test_what_is_no_secret_passes_untouched(text: str) -> None:
     assert SECRETS.text(text) == text

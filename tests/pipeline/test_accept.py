@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from responder.domain.alert import Malformed
-from responder.pipeline.accept import UnknownSource, accept, parse_only, refuse
+from responder.pipeline.accept import PAGE_PATIENCE, UnknownSource, accept, parse_only, refuse
 from responder.sources import Request, Unauthenticated, Unreadable
 from responder.store import Refused
 from tests.house import BEARER, House, alert
@@ -184,3 +184,16 @@ def test_parse_only_keeps_nothing(house: House) -> None:
     assert deliveries(house) == []
     with pytest.raises(UnknownSource):
         parse_only(house.services, "nobody", body, datetime.now(UTC))
+
+
+def test_a_delivery_that_is_a_transaction_by_itself_stands_at_the_time_of_our_database(
+    house: House,
+) -> None:
+    house.later(timedelta(hours=5))
+    accept(house.services, "prometheus", request({"alerts": [alert("A", severity="critical")]}))
+
+    (row,) = deliveries(house)
+    with house.services.store.transaction() as tx:
+        assert timedelta() <= tx.now - row["received_at"] < timedelta(minutes=1)
+    assert row["page_due_at"] == row["received_at"] + PAGE_PATIENCE
+    assert row["triaged_at"] is None

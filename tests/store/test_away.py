@@ -33,6 +33,20 @@ def test_a_database_that_is_back_is_used_at_once_however_long_it_was_away() -> N
         store.close()
 
 
+def test_a_connection_that_was_ended_just_now_is_replaced_unseen(database: str) -> None:
+    """It is not asked whether it lives, as it was in use a moment ago; but its end is heard."""
+    store = Store(database, 1, "test")
+    store.open()
+    with store.transaction() as tx:
+        (before,) = tx.connection.execute("SELECT pg_backend_pid() AS id").fetchall()
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [before["id"]])
+    with store.transaction() as tx:
+        (after,) = tx.connection.execute("SELECT pg_backend_pid() AS id").fetchall()
+    assert after["id"] != before["id"]
+    store.close()
+
+
 @pytest.mark.parametrize("commits", [True, False], ids=["commit", "rollback"])
 def test_a_server_that_stands_still_at_the_end_is_cut_off(database: str, commits: bool) -> None:
     """Its statements were answered; what is waited for is the end of the transaction."""

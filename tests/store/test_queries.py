@@ -16,7 +16,7 @@ TREES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 #: Methods of a transaction, and of the slots, that take a statement's name first.
-METHODS = {"all", "maybe", "one", "run", "many", "_ask"}
+METHODS = {"all", "maybe", "one", "run", "many", "at_once", "_ask"}
 
 
 def strings(node: ast.AST) -> Iterator[str]:
@@ -32,7 +32,12 @@ def names_in(tree: ast.AST) -> Iterator[str]:
             case ast.Subscript(value=ast.Name(id="QUERIES"), slice=name):
                 yield from strings(name)
             case ast.Call(func=ast.Attribute(attr=method, value=owner), args=[name, *_]):
-                if method in METHODS and ast.unparse(owner) in ("tx", "self", "batch.tx"):
+                if method in METHODS and ast.unparse(owner) in (
+                    "tx",
+                    "self",
+                    "batch.tx",
+                    "services.store",
+                ):
                     yield from strings(name)
             case ast.Call(func=ast.Name(id="step"), args=[_, name, *_]):
                 yield from strings(name)
