@@ -6,6 +6,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from responder.pipeline.services import Services
 from responder.web.api import SUBJECTS
 from responder.web.console import console
+from responder.web.door import Door
 from responder.web.guard import watch_denials
 from responder.web.headers import harden
 from responder.web.health import health
@@ -39,4 +40,5 @@ def create_app(services: Services) -> Flask:
     for blueprint in (webhooks, health, pages, console()):
         app.register_blueprint(blueprint)
     describe(app, SUBJECTS)
+    app.wsgi_app = Door(app, app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -24,14 +24,24 @@ _ELSE: Mapping[str, str] = {
 }
 
 
-def harden(app: Flask, public_url: str) -> None:
-    """Give every answer, errors too, its security headers; `public_url` is how browsers come."""
+def always(public_url: str) -> dict[str, str]:
+    """What every answer has; `public_url` is how browsers come."""
     https = urlsplit(public_url).scheme == "https"
-    always = {**_ALWAYS, **(_OVER_HTTPS if https else {})}
+    return {**_ALWAYS, **(_OVER_HTTPS if https else {})}
+
+
+def plain(public_url: str) -> dict[str, str]:
+    """The security headers of an answer that says nothing else."""
+    return {**_ELSE, **always(public_url)}
+
+
+def harden(app: Flask, public_url: str) -> None:
+    """Give every answer, errors too, its security headers."""
+    told = always(public_url)
 
     @app.after_request
     def add(response: Response) -> Response:
-        response.headers.update(always)
+        response.headers.update(told)
         for name, value in _ELSE.items():
             response.headers.setdefault(name, value)
         return response

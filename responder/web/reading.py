@@ -6,7 +6,7 @@ then, or takes none of the answer, would hold them all, before anybody has looke
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from socket import SHUT_RD, SHUT_RDWR, socket
 from typing import Any
@@ -169,20 +169,35 @@ def mark_turns(app: Flask) -> None:
 
 def whole_body() -> bytes:
     """The body of the request in hand. Unreadable when it is cut short; Overloaded: by us."""
+    return body_of(
+        request.environ,
+        _reading(),
+        lambda: request.get_data(cache=False),
+        request.content_length,
+    )
+
+
+def body_of(
+    environ: Mapping[str, Any],
+    reading: Reading | None,
+    read: Callable[[], bytes],
+    length: int | None,
+) -> bytes:
+    """The same of any request. reading: None where there is no gunicorn."""
     try:
-        body = request.get_data(cache=False)
+        body = read()
     except (ParseException, OSError):  # chunks that are none, a connection that broke
         body = None
-    if not _ended():
+    if reading is not None and not reading.ended(environ["gunicorn.socket"]):
         raise Overloaded(1.0, "the body came too slowly; send it again")
-    if body is None or request.content_length not in (None, len(body)):
+    if body is None or length not in (None, len(body)):
         raise Unreadable("the body did not come whole")
     return body
 
 
-def _ended() -> bool:
-    reading = _reading()
-    return reading is None or reading.ended(request.environ["gunicorn.socket"])
+def _ended() -> None:
+    if reading := _reading():
+        reading.ended(request.environ["gunicorn.socket"])
 
 
 def _reading() -> Reading | None:

@@ -1,7 +1,9 @@
 """The door for senders: short, and nothing is acknowledged that is not committed."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -17,6 +19,8 @@ from responder.web.waiting import Waiting, patience
 
 webhooks = Blueprint("webhooks", __name__)
 
+#: In the environment of a request that the door has read: why it was not accepted.
+REFUSED = "responder.refused"
 #: What is refused, by the reason of its problem.
 _REFUSALS: dict[type[Exception], str] = {
     Unauthenticated: "unauthenticated",
@@ -34,17 +38,25 @@ _REFUSALS: dict[type[Exception], str] = {
 def receive(source: str) -> tuple[Response, int]:
     """202 when the delivery is committed; else a problem that fits the sender's retry rules."""
     services: Services = current_app.extensions["responder"]
-    began = time.perf_counter()
     try:
-        accepted = accept(services, source, _raw())
+        if REFUSED in request.environ:
+            raise request.environ[REFUSED]
+        accepted = take(services, source, _raw)
     except tuple(_REFUSALS) as refused:
         _refused(services, source, refused)
         raise
+    return _answer(services, source, accepted)
+
+
+def take(services: Services, source: str, read: Callable[[], Request]) -> Accepted:
+    """Accept what can be read, counted and with a line in the log."""
+    began = time.perf_counter()
+    accepted = accept(services, source, read())
     count_accepted(accepted, source, time.perf_counter() - began)
     services.log.info(
         "delivery", source=source, delivery=str(accepted.delivery), outcome=accepted.outcome
     )
-    return _answer(services, source, accepted)
+    return accepted
 
 
 def _raw() -> Request:
@@ -71,12 +83,16 @@ def _answer(services: Services, source: str, accepted: Accepted) -> tuple[Respon
             answer = jsonify({"delivery": str(accepted.delivery), "incidents": documents})
             answer.headers["Preference-Applied"] = f"wait={wait.total_seconds():.0f}"
             return answer, 200
+    return jsonify(told(services, accepted)), 202
+
+
+def told(services: Services, accepted: Accepted) -> dict[str, Any]:
+    """What the sender of a kept delivery hears."""
     base = services.settings.public_url.rstrip("/")
-    told = {
+    return {
         "delivery": str(accepted.delivery),
         "alerts": accepted.alerts,
         "quarantined": accepted.quarantined,
         "duplicate": accepted.outcome == "duplicate",
         "links": {"self": f"{base}/v1/deliveries/{accepted.delivery}"},
     }
-    return jsonify(told), 202
