@@ -123,7 +123,8 @@ def _many_alerts(site: Site) -> Iterator[Line]:
             row[0]
             for row in connection.execute(
                 "SELECT sum(calls)::int FROM pg_stat_statements"
-                " WHERE query LIKE '%pg_sleep%' AND query LIKE '%responder%' GROUP BY queryid"
+                " WHERE query LIKE '%pg_sleep%' AND query NOT LIKE '%pg_stat_statements%'"
+                " GROUP BY queryid"
             )
         ]
     detail = f"{_ALERTS} alerts, all diagnosed after {seconds:.1f} s; {looks:,} looks"

@@ -123,6 +123,8 @@ def triage_together(
     placing.open(list(firing.values()), batch.incidents)
     for entry in in_order:
         _act(batch, placing, entry, firing.get(id(entry)))
+    for entry in batch.entries:
+        _end(batch, entry)
     placing.finish()
     _save(batch)
     _clear(batch)
@@ -318,15 +320,22 @@ def _act(batch: Batch, placing: Placing, entry: Entry, firing: Firing | None) ->
     if firing is not None:
         entry.outcome, incident = placing.place(firing, current)
         batch.incidents[known] = entry.incident_id = incident.id
-    elif entry.outcome == AlertOutcome.CLEARED:
-        entry.incident_id = current
-        if current:
-            batch.cleared[current] = _sender(entry.delivery)
-    elif entry.outcome == AlertOutcome.STALE:
+    elif entry.outcome in (AlertOutcome.CLEARED, AlertOutcome.STALE):
         entry.incident_id = current
         ended = isinstance(entry.notice, Alert) and entry.notice.status == AlertStatus.RESOLVED
-        if ended and current is None and entry.identity.severity.pages:
+        stale = entry.outcome == AlertOutcome.STALE
+        if stale and ended and current is None and entry.identity.severity.pages:
             bare_resolve(batch.services, batch.tx, entry.identity.key)
+
+
+def _end(batch: Batch, entry: Entry) -> None:
+    """What a condition's end may end, when all are placed: one turn may open and end it."""
+    if entry.outcome != AlertOutcome.CLEARED:
+        return
+    current = batch.incidents[entry.condition]
+    entry.incident_id = entry.incident_id or current
+    if current is not None:
+        batch.cleared[current] = _sender(entry.delivery)
 
 
 def _save(batch: Batch) -> None:

@@ -59,6 +59,9 @@ _TEXTS = partial(json.dumps, default=str)
 _FILTERED = {
     name for name, each in QUERIES.items() if re.search(r"\)s::\w+ IS NULL\s+OR ", each.sql)
 }
+_ASKS_AUDIT = {name for name, each in QUERIES.items() if "audit_event" in each.sql} - {
+    "insert_audit_events"
+}
 #: Longer than any statement may take, shorter than a sender or a watch can wait.
 DEADLINE = 7.0
 _CHECK_DEADLINE = 2.0
@@ -167,11 +170,16 @@ class Transaction:
 
     def finish(self) -> None:
         """What was recorded is written."""
-        self.together("insert_audit_events", self._events)
-        self._events = []
+        events, self._events = self._events, []
+        self.together("insert_audit_events", events)
 
     def _execute(self, query: str, parameters: Mapping[str, Any]) -> psycopg.Cursor[DictRow]:
-        """What has filters that may be left out is planned for those that are given, each time."""
+        """What has filters that may be left out is planned for those that are given, each time.
+
+        What asks for audit events finds those of this transaction, too.
+        """
+        if query in _ASKS_AUDIT:
+            self.finish()
         statement = QUERIES[query].sql
         prepare = False if query in _FILTERED else None
         return self.connection.execute(statement, self._bound(parameters), prepare=prepare)

@@ -25,9 +25,6 @@ def create_app(services: Services) -> Flask:
     app = Flask("responder.web")
     #: One more, so that a body without a length is seen to be too long, not cut.
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body + 1
-    app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-        Shedding(app, services), x_for=services.settings.proxies, x_proto=0, x_host=0
-    )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["responder"] = services
     app.extensions["responder.waiting"] = Waiting()
@@ -40,5 +37,8 @@ def create_app(services: Services) -> Flask:
     for blueprint in (webhooks, health, pages, console()):
         app.register_blueprint(blueprint)
     describe(app, SUBJECTS)
-    app.wsgi_app = Door(app, app.wsgi_app)  # type: ignore[method-assign]
+    door = Door(app, app.wsgi_app)
+    app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+        Shedding(app, services, door), x_for=services.settings.proxies, x_proto=0, x_host=0
+    )
     return app

@@ -39,8 +39,8 @@ _BUSY = json.dumps(
 class Shedding:
     """Stands before the application, and is out of the way until requests wait for long."""
 
-    def __init__(self, app: Flask, services: Services) -> None:
-        self._app, self._inside, self._services = app, app.wsgi_app, services
+    def __init__(self, app: Flask, services: Services, inside: Wsgi) -> None:
+        self._app, self._inside, self._services = app, inside, services
         self._places = threading.BoundedSemaphore(FEW)
         self._quiet: set[int] = set()
 

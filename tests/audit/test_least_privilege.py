@@ -44,7 +44,8 @@ def test_the_whole_product_works(
     house.services.store.close()
     store = Store(role, 4, "test")
     store.open()
-    monkeypatch.setattr(house.services.store, "transaction", store.transaction)
+    for way in ("transaction", "at_once"):
+        monkeypatch.setattr(house.services.store, way, getattr(store, way))
     try:
         store.offset = timedelta(days=-400)
         house.sql("UPDATE housekeeping SET tidied_at = '-infinity'")

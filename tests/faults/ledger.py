@@ -256,7 +256,9 @@ WITH moved AS (
         UNION ALL
         SELECT incident_id, what, before, -1 FROM audit_event WHERE what IN ('stage', 'status')
         UNION ALL
-        SELECT id, 'stage', CASE WHEN rule IS NULL THEN 'watch' ELSE 'diagnose' END, 1 FROM incident
+        SELECT incident_id, 'stage', CASE WHEN details ->> 'rule' IS NULL
+               AND details ->> 'severity' IN ('P2', 'P3') THEN 'watch' ELSE 'diagnose' END, 1
+        FROM audit_event WHERE what = 'opened'  -- what no rule answers people have at once
         UNION ALL
         SELECT incident_id, 'status', after, 1 FROM audit_event WHERE what = 'opened'
         UNION ALL

@@ -40,6 +40,7 @@ from responder.sources import Request
 from responder.store import StoreAway
 from responder.worker import sweep, tidy
 from tests.audit.conftest import make_settings
+from tests.faults.long import only_in_torture
 from tests.house import House, alert
 from tests.senders import GENERIC, sources, told
 from tests.small_rules import TABLE, small_rule
@@ -244,6 +245,7 @@ def day(make_house: Callable[..., House], tmp_path: Path) -> Day:
     return Day(house, tmp_path)
 
 
+@only_in_torture
 def test_a_day(day: Day, told: Callable[[str], None]) -> None:
     day.go_on(HALF / 2)  # what is made once is there
     began = day.stands()
@@ -285,6 +287,7 @@ def test_a_day(day: Day, told: Callable[[str], None]) -> None:
     assert day.house.gap() == (0, 0)
 
 
+@only_in_torture
 def test_what_is_over_goes(day: Day) -> None:
     """A month later: bodies, keys, exact rows, answers, jobs, timers of all that has ended."""
     day.go_on(HALF / 2)

@@ -35,7 +35,7 @@ SELECT gen_random_uuid(), now() - n * interval '1 second', 'alertmanager', 'dupl
 FROM generate_series(1, %s) n
 RETURNING 1
 """
-ROUNDS = 6 if "TORTURE" in os.environ else 2
+ROUNDS = 6 if "TORTURE" in os.environ else 1
 
 
 def started(site: Site, arguments: list[str], ready: str, count: int, **told: str) -> Child:

@@ -24,6 +24,7 @@ from responder.store.slots import Slots
 from tests.conftest import _memory
 from tests.faults.large_site import AT_REST, RULES, LargeSite, open_large_site, until
 from tests.faults.ledger import Ledger
+from tests.faults.long import only_in_torture
 from tests.faults.machine import Machine
 from tests.faults.network import (
     OURS,
@@ -143,6 +144,7 @@ def cut_for(host: Host, seconds: float, *addresses: str) -> None:
     host.heal()
 
 
+@only_in_torture
 def test_cut_and_healed_in_a_storm(spread: Spread, told: Callable[[str], None]) -> None:
     """The worker that is cut off in the middle of a fix is silent until after its successor."""
     hosts = spread.hosts

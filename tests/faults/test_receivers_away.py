@@ -25,6 +25,7 @@ from responder.pipeline.people import acknowledge
 from responder.receivers import RECEIVERS
 from responder.store import StoreAway
 from tests.faults.door import WAYS, Door, certified, opened
+from tests.faults.long import only_in_torture
 from tests.house import House, alert
 from tests.stand_in import SECRET
 
@@ -183,6 +184,7 @@ def _ended(house: House, name: str, severity: str) -> dict[str, Any]:
     }
 
 
+@only_in_torture
 @pytest.mark.parametrize("way", WAYS if LONG else ("refused", "half-closed", "no TLS"))
 def test_an_hour_without_any_receiver(
     away: Callable[[bool], Away], way: str, told: Callable[[str], None]

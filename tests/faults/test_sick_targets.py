@@ -30,6 +30,7 @@ from responder.settings import load
 from responder.sources import Request
 from responder.store.vault import new_key
 from tests.conftest import _memory
+from tests.faults.long import only_in_torture
 from tests.faults.workers import Workers, alive, kill, open_workers
 from tests.faults.worlds import ROLES
 from tests.house import BEARER, alert
@@ -280,7 +281,13 @@ def _processes(server: LocalPostgres) -> list[int]:
 
 @pytest.mark.parametrize(
     ("sickness", "lasts"),
-    [(silent, False), (slow, True), (crowded, False), (gone, False), (frozen, False)],
+    [
+        (silent, False),
+        (slow, True),
+        (crowded, False),
+        pytest.param(gone, False, marks=only_in_torture),
+        pytest.param(frozen, False, marks=only_in_torture),
+    ],
     ids=["silent", "slow", "out of connections", "gone", "frozen"],
 )
 def test_the_others_do_not_wait_for_it(

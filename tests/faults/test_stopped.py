@@ -20,6 +20,7 @@ from responder.pipeline.audit.verify import verify_all
 from responder.pipeline.services import Services
 from responder.settings import load
 from tests.audit.conftest import make_settings
+from tests.faults.long import only_in_torture
 from tests.faults.test_torture import STEPS, Ending, Fault, ending, find, judge
 from tests.faults.wire import Moment, Story
 from tests.faults.workers import alive, kill
@@ -89,6 +90,7 @@ def seal(still: Still) -> Report:
         return verify_all(tx, still.services.settings.seal)
 
 
+@only_in_torture
 def test_nothing_is_made_twice_and_what_is_said_is_true(
     worlds: Worlds, moments: list[Moment], told: Callable[[str], None]
 ) -> None:

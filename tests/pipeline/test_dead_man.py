@@ -89,7 +89,7 @@ def test_not_while_a_delivery_waits_for_triage(outside: Outside) -> None:
 
 def test_not_while_an_incident_has_no_next_step(outside: Outside) -> None:
     house = with_dead_man(outside)
-    house.post(alert("Odd", severity="info"))
+    house.post(alert("Odd", severity="critical"))
     house.run_triage()
     assert list(troubles(health(house))) == []
     house.sql("DELETE FROM procrastinate_jobs")

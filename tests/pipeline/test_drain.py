@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from responder.domain.ids import new_id
 from responder.pipeline.drain import TRIES, Drain
 from responder.pipeline.triage import triage
 from tests.house import House, alert
+from tests.small_rules import small_rule
 
 Make = Callable[..., House]
 
@@ -169,6 +171,18 @@ def test_a_job_of_the_release_before_is_done(house: House) -> None:
     assert triaged(house) == [grave]
 
 
+def test_what_begins_and_ends_in_one_turn_is_over(make_house: Make, tmp_path: Path) -> None:
+    """Also where the end's labels lead to another key, which comes before the beginning's."""
+    house = make_house([small_rule(tmp_path / "runbook", name) for name in ("Thing", "Another")])
+    for name, status in (("Thing", "firing"), ("Another", "resolved")):
+        house.post({**alert(name, status), "fingerprint": "of one thing"})
+    assert Drain(house.services).once() == 2
+    assert house.outcomes() == ["opened", "cleared"]
+    ((incident,),) = [house.incidents()]
+    assert (incident.status, incident.resolved_by) == ("resolved", "sender")
+    assert ("status", "resolved") in house.trail()
+
+
 #: Who fires or not, in which minute it began or ended, how grave, and whether a delivery ends here.
 STORY = st.lists(
     st.tuples(
@@ -222,12 +236,14 @@ def _left(house: House, prefix: str) -> list[Any]:
     incidents = house.sql(
         "SELECT right(labels ->> 'alertname', 1) AS name, status, stage, severity, walking, again,"
         " declared_severity, severity_unreadable FROM incident"
-        " WHERE starts_with(labels ->> 'alertname', %s) ORDER BY name",
+        " WHERE starts_with(labels ->> 'alertname', %s) ORDER BY name, declared_severity",
         prefix,
     )
     conditions = house.sql(
         "SELECT firing, fired_at, ended_at FROM condition"
-        " WHERE position(%s in latest::text) > 0 ORDER BY latest ->> 'notice'",
+        " WHERE position(%s in latest::text) > 0"
+        " ORDER BY (latest ->> 'notice')::jsonb #>> '{labels,alertname}',"
+        " (latest ->> 'notice')::jsonb #>> '{labels,severity}'",
         prefix,
     )
     return [alerts, incidents, conditions]

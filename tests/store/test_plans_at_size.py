@@ -81,6 +81,7 @@ BY_TYPE = {
     "integer": "50",
     "interval": "'1 hour'",
     "jsonb": "'{}'",
+    "smallint": "3",
     "text": "'nothing like it'",
     "text[]": "'{ops,hook}'",
     "timestamp with time zone": "now()",

@@ -212,7 +212,8 @@ def test_how_late_pages_are(house: House, scrape: Scrape) -> None:
 
 
 def test_what_waits_and_how_long(house: House, scrape: Scrape) -> None:
-    house.post(alert("Something"))
+    house.post(alert("Something", severity="critical"))
+    house.run_triage()
     house.sql("UPDATE procrastinate_events SET at = now() - interval '7 min'")
     assert 420 <= scrape()["oldest_job_seconds"] < 480
     house.run_jobs()
