@@ -103,8 +103,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Whose master was killed is on its way out, too: gunicorn would let it go on for as long
         as somebody asks over an open connection.
         """
-        self.alive = super().is_parent_alive()
-        return bool(self.alive)
+        if super().is_parent_alive():
+            return True
+        self.alive = False
+        return False
 
     def accept(self, listener: Any) -> None:
         """Many that wait at the door; gunicorn takes one, then looks at all the others."""
