@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from flask.testing import FlaskClient
 
 from responder.app import build
 from responder.domain.ids import new_id
@@ -60,6 +61,7 @@ class Storm:
     """Our database with three workers on it, and the targets."""
 
     services: Services
+    client: FlaskClient
     target: LocalPostgres
     admin: Mapping[str, str]
 
@@ -87,9 +89,8 @@ class Storm:
 
     def put(self, enabled: bool) -> int:
         """PUT /v1/autofix; the status of the answer."""
-        client = create_app(self.services).test_client()
         body = {"enabled": enabled, "reason": "a storm"}
-        return client.put("/v1/autofix", json=body, headers=self.admin).status_code
+        return self.client.put("/v1/autofix", json=body, headers=self.admin).status_code
 
     def at_rest(self) -> bool:
         (row,) = self.ours(
@@ -164,7 +165,8 @@ def storm(
         "ann", "admin", datetime.now(UTC), timedelta(hours=1), new_id()
     )
     at_work = [workers.start(config, tmp_path / f"work_{n}.log", slots=8) for n in range(3)]
-    yield Storm(services, target, {"Authorization": f"Bearer {token}"})
+    client = create_app(services).test_client()  # takes long beside so many workers
+    yield Storm(services, client, target, {"Authorization": f"Bearer {token}"})
     for each in at_work:
         assert alive(each)
         kill(each)
