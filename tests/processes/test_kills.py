@@ -132,6 +132,8 @@ def test_a_web_process_whose_master_was_killed_takes_nobody_any_more(site: Site)
         assert caller.get(f"{site.world.url}/healthz", timeout=30).ok
         os.kill(site.serve.pid, signal.SIGKILL)
         killed = time.monotonic()
+        assert site.serve._process is not None
+        site.serve._process.wait()
         eventually(lambda: _refused(site, caller))
         assert time.monotonic() - killed < 10, "gunicorn's own grace is 30 s"
     restart(site.serve, lambda: _ready(site))
