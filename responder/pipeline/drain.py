@@ -56,8 +56,9 @@ class Drain:
                 hopeless = rows[0]["failures"] >= TRIES
                 if not hopeless:
                     batch = triage_together(self._services, tx, enrich(self._services, tx, rows))
+                tx.run("put_down", drain=self._id)
         except Overtaken:
-            return len(rows)
+            self._put_down()
         except StoreAway as away:
             self._let_rest(rows, away)
         except Exception:  # somebody's delivery; the others go on

@@ -171,6 +171,19 @@ def test_a_job_of_the_release_before_is_done(house: House) -> None:
     assert triaged(house) == [grave]
 
 
+def test_many_drains_take_turns_at_a_large_delivery(house: House) -> None:
+    """Whoever has done his part of it has not failed on it, whatever he does next."""
+    delivery = house.post(*(alert(f"A{number}") for number in range(650))).delivery
+    drains = [Drain(house.services) for _ in range(7)]
+    assert [drain.once() for drain in drains] == [1] * 7
+    assert Counter(house.outcomes()) == {"opened": 650}
+    assert triaged(house) == [delivery]
+    assert house.sql("SELECT outcome, failures FROM delivery") == [
+        {"outcome": "accepted", "failures": 0}
+    ]
+    assert house.sql("SELECT FROM in_hand") == []
+
+
 def test_what_begins_and_ends_in_one_turn_is_over(make_house: Make, tmp_path: Path) -> None:
     """Also where the end's labels lead to another key, which comes before the beginning's."""
     house = make_house([small_rule(tmp_path / "runbook", name) for name in ("Thing", "Another")])
