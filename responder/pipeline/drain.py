@@ -16,7 +16,12 @@ from responder.domain.severity import Severity
 from responder.pipeline.enrich import ASKED_TOGETHER, enrich, is_asked
 from responder.pipeline.placing import Overtaken
 from responder.pipeline.services import Services
-from responder.pipeline.triage import give_up_triage, log_outcomes, triage_together
+from responder.pipeline.triage import (
+    give_up_triage,
+    log_outcomes,
+    take_in_hand,
+    triage_together,
+)
 from responder.store import StoreAway, Transaction
 from responder.store.bell import listen
 
@@ -52,7 +57,7 @@ class Drain:
                 rows = self._claim(tx)
                 if not rows:
                     return 0
-                self._take_in_hand(rows)
+                take_in_hand(self._services, self._id, rows)
                 hopeless = rows[0]["failures"] >= TRIES
                 if not hopeless:
                     batch = triage_together(self._services, tx, enrich(self._services, tx, rows))
@@ -101,12 +106,6 @@ class Drain:
 
     def _kind(self, row: Mapping[str, Any]) -> tuple[bool, bool]:
         return row["priority"] <= Severity.P1.rank, is_asked(self._services, row["source"])
-
-    def _take_in_hand(self, rows: Rows) -> None:
-        """Committed at once: should this process die, the next one knows what it died with."""
-        ids = tuple(row["id"] for row in rows)
-        with self._services.store.transaction() as tx:
-            tx.run("take_in_hand", drain=self._id, deliveries=ids)
 
     def _put_down(self) -> None:
         with self._services.store.transaction() as tx:

@@ -125,11 +125,9 @@ def triage_due(services: Services, hand: UUID | None = None) -> None:
 
 
 def _triage_in_hand(services: Services, delivery_id: UUID, hand: UUID) -> None:
-    with services.store.transaction() as tx:
-        tx.run("take_in_hand", drain=hand, deliveries=(delivery_id,))
     try:
-        triage(services, delivery_id, hurry=True)
-    finally:
+        triage(services, delivery_id, hurry=True, hand=hand)
+    finally:  # it may have failed
         with services.store.transaction() as tx:
             tx.run("put_down", drain=hand)
 

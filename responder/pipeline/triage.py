@@ -76,19 +76,23 @@ class Batch:
     placed: set[Known | str] = field(default_factory=set)
 
 
-def triage(services: Services, delivery_id: UUID, hurry: bool = False) -> bool:
+def triage(
+    services: Services, delivery_id: UUID, hurry: bool = False, hand: UUID | None = None
+) -> bool:
     """Give every alert of a delivery its outcome; False when somebody else has it in hand.
 
     hurry: the first portion alone, without waiting long for locks, since pages depend on it; then
-    StoreAway.
+    StoreAway. hand: of this process, so that the others know what it died with.
     """
-    while more := _triage_portion(services, delivery_id, hurry):
+    while more := _triage_portion(services, delivery_id, hurry, hand):
         if hurry:
             break
     return more is not None
 
 
-def _triage_portion(services: Services, delivery_id: UUID, hurry: bool) -> bool | None:
+def _triage_portion(
+    services: Services, delivery_id: UUID, hurry: bool, hand: UUID | None
+) -> bool | None:
     """Whether there are more alerts in the delivery; None when somebody else has it in hand."""
     try:
         with about(delivery=delivery_id), services.store.transaction() as tx:
@@ -97,12 +101,22 @@ def _triage_portion(services: Services, delivery_id: UUID, hurry: bool) -> bool 
             row = tx.maybe("lock_delivery", id=delivery_id)
             if row is None:
                 return None
+            if hand is not None:
+                take_in_hand(services, hand, [row])
             rows = [row] if hurry else enrich(services, tx, [row])
             batch = triage_together(services, tx, rows)
+            if hand is not None:
+                tx.run("put_down", drain=hand)
     except Overtaken:
         return True
     log_outcomes(batch)
     return not batch.whole
+
+
+def take_in_hand(services: Services, hand: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What is locked by now; committed at once, so that it is known what this process died with."""
+    with services.store.transaction() as tx:
+        tx.run("take_in_hand", drain=hand, deliveries=tuple(row["id"] for row in rows))
 
 
 def triage_together(
