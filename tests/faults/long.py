@@ -1,4 +1,4 @@
-"""What takes minutes, so that CI leaves it to `make torture`."""
+"""Tests that CI leaves to `make torture`, and those that it runs one by one."""
 
 import os
 
@@ -6,4 +6,9 @@ import pytest
 
 only_in_torture = pytest.mark.skipif(
     "TORTURE" not in os.environ, reason="takes minutes and wants the machine alone: make torture"
+)
+#: Beside other tests a page would be late, or a load too small, by their doing.
+alone = pytest.mark.skipif(
+    "PYTEST_XDIST_WORKER" in os.environ and "TORTURE" not in os.environ,
+    reason="wants the machine alone: make test ARGS='-n 0 ...', as CI does, or make torture",
 )

@@ -20,7 +20,10 @@ import psycopg
 from responder.embedded import LocalPostgres
 from tests.faults.large_site import PATIENCE, until
 from tests.faults.load import Load, under_load
+from tests.faults.long import alone
 from tests.faults.processes import kill
+
+pytestmark = alone
 
 SEED = int(os.environ.get("TORTURE_SEED", "7"))
 #: How often each fault happens, and how many seconds it lasts at most.

@@ -18,7 +18,10 @@ from responder.cli.demo.databases import make_database
 from responder.cli.demo.world import WORKER_IS_READY
 from tests.faults.flood import Plan, flood
 from tests.faults.floods import lateness, plan
+from tests.faults.long import alone
 from tests.site import Site, eventually
+
+pytestmark = alone
 
 #: The release before this one: the last commit whose newest migration is 0017.
 BEFORE = "f1041aa"

@@ -18,7 +18,10 @@ import pytest
 
 from tests.faults.large_site import PATIENCE, LargeSite, until
 from tests.faults.load import Load, under_load
+from tests.faults.long import alone
 from tests.faults.processes import Process, kill
+
+pytestmark = alone
 
 KILLS = int(os.environ.get("TORTURE", "16")) // 2
 SEED = int(os.environ.get("TORTURE_SEED", "7"))

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from tests.faults.flood import Flooded, Plan, flood
 from tests.faults.floods import lateness, plan
+from tests.faults.long import alone
 from tests.site import Site
+
+pytestmark = alone
 
 SECONDS = 60.0 if "TORTURE" in os.environ else 5.0
 TIMES = 10
