@@ -17,6 +17,12 @@ PATIENCE, _BETWEEN_LOOKS = 0.5, 0.01
 _WHOLE = ("-----BEGIN", "{")
 
 
+#: What stands in files, with what tells that they were not written since, and the age in
+#: nanoseconds from which that is told for sure.
+_known: dict[Path, tuple[tuple[int, ...], str]] = {}
+_SETTLED = 2_000_000_000
+
+
 class SecretMissing(Exception):
     """A secret's variable or file is not there; the operator must provide it."""
 
@@ -33,7 +39,7 @@ class Secret:
     _used: set[str] = field(default_factory=set, init=False, compare=False, repr=False)
 
     def versions(self) -> tuple[tuple[str, str], ...]:
-        """All live values with the reference to each; files are read anew each time.
+        """All live values with the reference to each; files are looked at anew each time.
 
         SecretMissing names what is not there.
         """
@@ -161,4 +167,13 @@ def _text(path: Path, until: float) -> str:
 
 
 def _whole(path: Path) -> str:
-    return path.read_text(encoding="utf-8").rstrip("\r\n")
+    """Read again when it is another file, or was written since: each request asks for a secret."""
+    told = os.stat(path)
+    mark = told.st_dev, told.st_ino, told.st_size, told.st_ctime_ns
+    known, text = _known.get(path, (None, ""))
+    if known != mark:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        # a clock that ticks slowly does not tell two writes of one moment apart
+        if time.time_ns() - told.st_ctime_ns > _SETTLED:
+            _known[path] = mark, text
+    return text

@@ -1,9 +1,10 @@
-"""A secret's file is read anew each time, also while somebody writes it."""
+"""A secret's file is looked at anew each time, also while somebody writes it."""
 
 from hashlib import sha256
+from os import utime
 from pathlib import Path
 from threading import Timer
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -44,6 +45,28 @@ def test_a_page_falls_back_in_time_when_its_secrets_stay_away(tmp_path: Path) ->
     with pytest.raises(SecretMissing):
         Secret((f"file:{tmp_path}/empty", f"file:{tmp_path}/gone")).values()
     assert monotonic() - began < PAGE_TIMEOUT
+
+
+def test_a_file_that_changes_is_never_taken_for_what_it_was(tmp_path: Path) -> None:
+    """However long it was the same, and whatever its size and the time that it pretends."""
+    file, other = tmp_path / "secret", tmp_path / "other"
+    secret = Secret((f"file:{file}",))
+    file.write_text("old\n")
+    told = file.stat()
+    sleep(2.1)  # from now on it need not be read again
+    assert secret.value() == secret.value() == "old"
+    file.write_text("new\n")
+    utime(file, ns=(told.st_atime_ns, told.st_mtime_ns))
+    assert secret.value() == "new"
+    for number in range(100):
+        file.write_text(f"{number:03}\n")
+        assert secret.value() == f"{number:03}"
+    other.write_text("yes\n")
+    other.rename(file)
+    assert secret.value() == "yes"
+    file.unlink()
+    with pytest.raises(SecretMissing):
+        secret.value()
 
 
 @pytest.mark.parametrize("content", ["", "\n", "\r\n"])
