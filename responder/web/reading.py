@@ -4,6 +4,7 @@ A thread has one request in hand at a time. Whoever opens many connections and s
 then, or takes none of the answer, would hold them all, before anybody has looked at a signature.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,18 +44,22 @@ class Reading:
         self._cut: set[socket] = set()
         self._changing = threading.Lock()
         self._turn = threading.local()
+        self._cut_at = -math.inf
 
     @property
     def waited(self) -> float:
-        """Seconds for which the request that this thread has in hand waited for a thread."""
+        """Seconds for which the request that this thread has in hand waited for a thread, since
+        more come than are taken; 0 when it was for slow callers, who are cut off by now.
+        """
         return getattr(self._turn, "waited", 0.0)
 
     @contextmanager
     def of(self, sock: socket, waited: float = 0.0) -> Iterator[None]:
         """While a thread has a request of this socket in hand; waited: for this thread."""
-        self._turn.waited = waited
+        now = time.monotonic()
+        self._turn.waited = waited if now - waited > self._cut_at else 0.0
         with self._changing:
-            self._since[sock] = (time.monotonic(), LONGEST, SHUT_RD)
+            self._since[sock] = (now, LONGEST, SHUT_RD)
         try:
             yield
         finally:
@@ -88,6 +93,7 @@ class Reading:
             for *_, how, sock in slow[: max(late, len(slow) - MANY)]:
                 del self._since[sock]
                 self._cut.add(sock)
+                self._cut_at = now
                 with suppress(OSError):  # it has gone away by itself
                     sock.shutdown(how)
 
