@@ -202,10 +202,10 @@ class LocalPostgres:
         command = self._as_server(programs / "postgres", "-D", self._data, *options)
         deadline = time.monotonic() + _PATIENCE
         while not self._came_up(command, deadline):
-            end_of_log = _end(self._log.read_text(errors="replace"))
-            # After a kill, busy sessions of the old server take a moment to notice.
-            if "still in use" not in end_of_log or time.monotonic() > deadline:
-                raise PostgresNotStarted(f"no start in {self._home}:\n{end_of_log}")
+            said = self._log.read_text(errors="replace")
+            # After a kill, busy sessions of the old server take a moment to notice, and say so.
+            if "still in use" not in said or time.monotonic() > deadline:
+                raise PostgresNotStarted(f"no start in {self._home}:\n{_end(said)}")
             time.sleep(0.1)
 
     def _came_up(self, command: list[str], deadline: float) -> bool:

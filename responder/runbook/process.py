@@ -24,6 +24,8 @@ from responder.runbook.typed import typed
 
 #: Seconds that the child may take to start, and a module to describe itself and to conclude.
 _TO_START, _TO_DESCRIBE, TO_CONCLUDE = 10, 10, 2
+#: Seconds in which a child that was killed has ended.
+_TO_END = 0.2
 #: A rule that did not end in time is not asked again so soon: a storm would wait for each of them.
 _REST = 10.0
 #: Modules that are described in one run, and how many such runs there are at once.
@@ -141,9 +143,10 @@ class RuleProcess:
         request = json.dumps(asked).encode()
         # What ended without a word may have ended with the child: a rule is pure, so once more.
         for _ in range(2):
-            said = self._run(source, request, seconds)
+            child, said = self._run(source, request, seconds)
             if said.strip():
                 break
+            self._replace_if_ended(child)
         if not said.strip():
             raise RuleFailed("left the process")
         reply = _read(said)
@@ -151,8 +154,19 @@ class RuleProcess:
             raise RuleFailed(str(reply["failed"]))
         return reply
 
-    def _run(self, source: bytes, request: bytes, seconds: int) -> bytes:
-        """What one run said; nothing, or a blank, when it ended before. RuleFailed."""
+    def _replace_if_ended(self, child: subprocess.Popen[bytes]) -> None:
+        """One that is being killed takes what it is handed, and nobody ever looks at it."""
+        until = time.monotonic() + _TO_END
+        while not (ended := _has_ended(child.pid)) and time.monotonic() < until:
+            time.sleep(_TO_END / 20)
+        with self._lock:
+            if ended and self._process is child:
+                self._stop()
+
+    def _run(
+        self, source: bytes, request: bytes, seconds: int
+    ) -> tuple[subprocess.Popen[bytes], bytes]:
+        """Who ran it, and what that said; nothing, or a blank, when it ended before. RuleFailed."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -174,7 +188,7 @@ class RuleProcess:
                     raise _TooLate(f"did not end within {seconds} s") from None
                 child.kill()  # it did not even begin, so no rule is to blame; the next is another
                 raise RuleFailed(_NOWHERE) from None
-            return bytes(said)
+            return child, bytes(said)
 
     def _hand_over(
         self, theirs: socket.socket, seconds: int, source: bytes
@@ -219,6 +233,14 @@ class RuleProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._control = self._process = None
+
+
+def _has_ended(pid: int) -> bool:
+    """Without waiting for it: its id stays its own."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _receive(ours: socket.socket, deadline: float) -> bytes:

@@ -268,6 +268,8 @@ def test_what_is_lost_and_what_waits(house: House, signs: Signs) -> None:
     told = "1 alerts without exactly one outcome, 2 incidents without a next step"
     assert seen["ledger"][:2] == ("bad", told)
 
+    house.post(alert("ShopifyQueueStuck"))
+    house.run_triage()  # its walk is a job
     house.post(alert("Third"))
     house.sql("UPDATE delivery SET received_at = received_at - interval '30 s' RETURNING id")
     house.sql("UPDATE procrastinate_events SET at = at - interval '10 min' RETURNING id")
@@ -278,7 +280,8 @@ def test_what_is_lost_and_what_waits(house: House, signs: Signs) -> None:
 
 
 def test_jobs_that_failed(house: House, signs: Signs) -> None:
-    house.post(alert("Something"))
+    house.post(alert("ShopifyQueueStuck"))
+    house.run_triage()
     house.sql("UPDATE procrastinate_jobs SET status = 'doing' RETURNING id")
     house.sql("UPDATE procrastinate_jobs SET status = 'failed' RETURNING id")
     assert signs()["jobs"][:2] == ("warn", "1 failed in the last day")

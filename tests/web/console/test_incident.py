@@ -141,7 +141,7 @@ def test_what_the_form_lacks_is_told_and_nothing_is_begun(stuck: House, person: 
 def test_a_page_that_rests_is_not_sent_again(stuck: House, person: Enter) -> None:
     operator = person("operator")
     path = f"/console{place(stuck)}"
-    stuck.later(timedelta(minutes=2))  # so that words of minutes rest for a while
+    stuck.later(timedelta(minutes=2, seconds=20))  # so that words of minutes rest for a while
     tag = operator.client.get(path).headers["ETag"]
     again = operator.client.get(path, headers={"If-None-Match": tag})
     assert (again.status_code, again.data) == (304, b"")
