@@ -100,10 +100,10 @@ def _behind_a_storm(site: Site) -> Iterator[Line]:
     site.works[0].stop()
     for first in range(0, BACKLOG, IN_A_DELIVERY):
         _post_storm(site, first)
-    site.works[0].start()
+    site.start_working()
     waiting = [_waiting(site)]
     with cores(site.roles) as used:
-        sent = _post_many(site, "storm", 100, 0.1)
+        sent = _post_many(site, "storm", 100, _PAUSE)
         waiting.append(_waiting(site))
     took, bare = _waited(site, sent)
     took.sort()

@@ -131,17 +131,12 @@ def _seconds_to_load(root: Path) -> float:
 def _ready(root: Path) -> Iterator[Line]:
     """From the start of `serve` and `work` together until both are ready, with one target."""
     with open_site(runbook=root, targets=0) as site:
-        serve, (work,) = site.serve, site.works
-        work.stop()
+        site.works[0].stop()
         began = time.perf_counter()
-        already = work.log.read_text(errors="replace").count("worker is ready")
-        work.start()
-        work.wait_until(
-            lambda: work.log.read_text(errors="replace").count("worker is ready") > already
-        )
+        site.start_working()
         took = time.perf_counter() - began
         used = json.dumps({name: round(mb) for name, mb in site.memory().items()})
-        assert serve.running
+        assert site.serve.running
     yield Line(
         f"{MANY:,} rules: from the start of `work` until it takes jobs",
         took,

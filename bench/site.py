@@ -111,6 +111,13 @@ class Site:
         keys = TokenKeys(Secret((f"file:{self.folder}/token_keys",)))
         return keys.issue("bench", "admin", datetime.now(UTC), timedelta(hours=8), new_id())
 
+    def start_working(self) -> None:
+        """The first worker goes on, which was stopped; returns when it takes jobs."""
+        (work, *_) = self.works
+        already = _said_ready(work)
+        work.start()
+        work.wait_until(lambda: _said_ready(work) > already)
+
     def sql(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         """What stands in our database."""
         with psycopg.connect(self.database, row_factory=dict_row) as connection:
@@ -179,6 +186,10 @@ def open_site(
             _make_target(kept, shops, number, rules)
         serve, works = _start(stack, folder, bind, web, workers, slots)
         yield Site(folder, f"http://{bind}", url, server, shops, receiver, serve, works)
+
+
+def _said_ready(work: Child) -> int:
+    return work.log.read_text(errors="replace").count(WORKER_IS_READY)
 
 
 def _make_secrets(kept: SecretFiles) -> None:

@@ -130,28 +130,28 @@ def _shape(_: object, __: str, event: MutableMapping[str, Any]) -> str:
     if isinstance(error, tuple):
         error = error[1]
     event = getattr(error, "about", {}) | dict(event)
-    line = {name: _told(event.pop(name)) for name in ("timestamp", "level", "event")}
-    line |= {name: _told(value) for name, value in event.items()}
+    line = {name: _plain(event.pop(name)) for name in ("timestamp", "level", "event")}
+    line |= {name: _plain(value) for name, value in event.items()}
+    said = {name: value for name, value in line.items() if isinstance(value, str)}
+    line |= zip(said, (text[:_LONGEST] for text in SECRETS.texts(list(said.values()))), strict=True)
     if error:
         line["exception"] = _traceback(error)
     return json.dumps(line)
 
 
-def _told(value: object) -> object:
-    """Numbers as they are, all else as text of bounded length."""
+def _plain(value: object) -> object:
+    """Numbers as they are, all else as text of bounded length.
+
+    No secret is ever meant to be logged; should the message of a library repeat one, it goes.
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) < 2**53:  # else, or NaN: not JSON to everybody
         return value
     try:
-        return _short(str(value), _LONGEST)
+        return str(value)[: 2 * _LONGEST]
     except (ValueError, TypeError, AttributeError):  # a line never costs the work that it tells of
         return f"<{type(value).__name__}>"
-
-
-def _short(text: str, longest: int) -> str:
-    """No secret is ever meant to be logged; should the message of a library repeat one, it goes."""
-    return SECRETS.text(text[: 2 * _LONGEST])[:longest]
 
 
 def _traceback(error: BaseException) -> str:
@@ -162,8 +162,8 @@ def _traceback(error: BaseException) -> str:
     parts: list[str] = []
     for each in _causes(error):
         parts += traceback.format_tb(each.__traceback__, limit=-_FRAMES)
-        said = _short(next(iter(str(each).splitlines()), ""), _LONGEST_MESSAGE)
-        parts.append(f"{_name(type(each))}: {said}\n")
+        said = SECRETS.text(next(iter(str(each).splitlines()), "")[: 2 * _LONGEST])
+        parts.append(f"{_name(type(each))}: {said[:_LONGEST_MESSAGE]}\n")
     return "".join(parts).rstrip()
 
 

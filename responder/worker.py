@@ -22,7 +22,7 @@ from responder.pipeline.digest import tell_digest
 from responder.pipeline.drain import Drains
 from responder.pipeline.images import encrypt_images
 from responder.pipeline.numbers import count_day
-from responder.pipeline.pages import Watch, deliver_messages, watches
+from responder.pipeline.pages import Watch, deliver_messages, give_way, watches
 from responder.pipeline.raw import encrypt_bodies
 from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
@@ -68,6 +68,7 @@ def run(services: Services, slots: int = 8) -> None:
 
     One target gets half of the others, and beside them no more than that quarter.
     """
+    give_way()
     urgent = max(1, slots // 4)
     turns = Turns(max(1, (slots - urgent) // 2), urgent)
     services = replace(services, turns=turns)

@@ -1,6 +1,7 @@
 """Commit, then acknowledge: one transaction makes a delivery ours, then the sender hears of it."""
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -90,7 +91,7 @@ def accept(services: Services, source_name: str, request: Request) -> Accepted:
     with services.keep.held(pages) as hold:
         if _stands_alone(services, read):
             accepted, row = _new(services, services.new_id(), read, severity, pages)
-            services.store.at_once("insert_delivery", **row)
+            services.store.at_once(row, weight=len(body))
         else:
             with services.store.transaction() as tx:
                 flush(services, tx)
@@ -146,11 +147,11 @@ def keep(
     ):
         first = tx.one("known_delivery", source=source, key=read.key)["delivery_id"]
         duplicate = _row(services, delivery, read, DeliveryOutcome.DUPLICATE, triaged=True)
-        tx.run("insert_delivery", **duplicate)
+        tx.together("insert_deliveries", [duplicate])
         return Accepted(first, DeliveryOutcome.DUPLICATE, 0, 0)
     dated = replace(read, notices=[_dated(notice, tx.now) for notice in read.notices])
     accepted, row = _new(services, delivery, dated, severity, pages)
-    tx.run("insert_delivery", **row)
+    tx.together("insert_deliveries", [row])
     return accepted
 
 
@@ -212,7 +213,7 @@ def _quarantine(
         _limit(tx, source)
         outcome = DeliveryOutcome.QUARANTINED
         row = _row(services, delivery, read, outcome, triaged=True, note=why)
-        tx.run("insert_delivery", **row)
+        tx.together("insert_deliveries", [row])
         actor, subject = Actor(ActorKind.SENDER, source.name), f"delivery {delivery}"
         tx.record("delivery", actor, subject, after=DeliveryOutcome.QUARANTINED, why=why)
     return Accepted(delivery, DeliveryOutcome.QUARANTINED, 0, 1)
@@ -221,18 +222,22 @@ def _quarantine(
 def _row(
     services: Services, delivery: UUID, read: Read, outcome: DeliveryOutcome, **more: Any
 ) -> dict[str, Any]:
-    headers, told = read.request.headers, services.settings.redact.text
+    kept = {
+        each: read.request.headers[each] for each in KEPT_HEADERS if each in read.request.headers
+    }
+    told = services.settings.redact.texts(list(kept.values()))
     return {
         "id": delivery,
         "source": read.source.name,
         "outcome": outcome,
         "encrypted": _encrypted(services, delivery, read.body, outcome),
-        "body_sha256": hashlib.sha256(read.body).digest(),
+        "body_sha256": hashlib.sha256(read.body).hexdigest(),
         "body_bytes": len(read.body),
-        "headers": {name: told(headers[name])[:500] for name in KEPT_HEADERS if name in headers},
+        "headers": {name: text[:500] for name, text in zip(kept, told, strict=True)},
         "notices": [],
         "alert_count": 0,
         "page_within": None,
+        "triaged": False,
         "note": "",
         "priority": Severity.P3.rank,
         **more,
@@ -241,13 +246,14 @@ def _row(
 
 def _encrypted(
     services: Services, delivery: UUID, body: bytes, outcome: DeliveryOutcome
-) -> bytes | None:
+) -> str | None:
     """The raw body as it is kept; a page matters more, so without a key an alert goes on alone.
 
-    Of what is not understood it is all that there is: Overloaded, so that the sender tries again.
+    In base64. Of what is not understood it is all that there is: Overloaded, so that the sender
+    tries again.
     """
     try:
-        return services.vault.encrypt(body, place_of(delivery))
+        return b64encode(services.vault.encrypt(body, place_of(delivery))).decode()
     except Locked as locked:
         why = "nothing can be encrypted, so a raw body is not kept"
         services.log.error(why, delivery=str(delivery), why=str(locked))

@@ -32,6 +32,9 @@ DELIVERIES = 50
 ALERTS = 300
 #: Seconds in which a drain leaves a delivery alone that our database had no answer for.
 REST = 15.0
+#: Seconds that triage of what wakes nobody stands back between two batches after a P0 or P1 came,
+#: whose diagnosis needs the processor now.
+STAND_BACK = 0.5
 #: Seconds after which a drain looks by itself, whether it was woken or not.
 LOOK_EVERY = 0.5
 _AGAIN = 1.0
@@ -134,6 +137,7 @@ class Drains:
     def __init__(self, services: Services, slots: int) -> None:
         self._services = services
         self._stopped = threading.Event()
+        self._urgent_until = 0.0
         so_many = max(1, slots // 4)
         self._kinds = [False] * so_many + [True] * max(1, so_many // 4)
         self._woken = [threading.Event() for _ in self._kinds]
@@ -158,9 +162,17 @@ class Drains:
             thread.join(timeout=10)
 
     def _wake(self, urgent: bool) -> None:
+        if urgent:
+            self._urgent_until = time.monotonic() + STAND_BACK
         for kind, woken in zip(self._kinds, self._woken, strict=True):
             if urgent or not kind:
                 woken.set()
+
+    def _stand_back(self, urgent: bool) -> None:
+        """No longer than that, however many come: then the next batch has its turn."""
+        left = self._urgent_until - time.monotonic()
+        if not urgent and left > 0:
+            self._stopped.wait(left)
 
     def _run(self, urgent: bool, woken: threading.Event) -> None:
         drain = Drain(self._services, urgent)
@@ -169,7 +181,7 @@ class Drains:
             woken.clear()
             try:
                 while not self._stopped.is_set() and drain.once():
-                    pass
+                    self._stand_back(urgent)
             except StoreAway:
                 self._stopped.wait(_AGAIN)  # the deliveries wait there
             except Exception:  # the outermost loop: the queue stops for nobody's mistake

@@ -4,6 +4,8 @@ It triages P0/P1 deliveries that no worker has taken; beside it, so that no page
 due pages are sent under a lease and timers are fired. Workers deliver the other messages too.
 """
 
+import gc
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -31,8 +33,22 @@ from responder.store import StoreAway
 EVERY = 0.25
 PING_EVERY = 5.0
 NOTE_EVERY = 60.0
+#: Seconds that a thread keeps the interpreter for while others wait for it.
+_TURN = 0.001
 #: A delivery that is so much overdue is in the hands of somebody who is stuck.
 STUCK_AFTER = timedelta(seconds=0.75)
+
+
+def give_way() -> None:
+    """Whoever waits for the interpreter gets it soon; each web and worker process calls this.
+
+    With Python's own 5 ms each step on the way of a page, and there are dozens, would wait so long
+    for every thread that has much to calculate. Nor are all rules and modules looked through for
+    garbage again and again, during which everybody would wait.
+    """
+    sys.setswitchinterval(_TURN)
+    gc.collect()
+    gc.freeze()
 
 
 class Watch:
@@ -80,12 +96,16 @@ class Watch:
 
 
 def watches(services: Services) -> list[Watch]:
-    """What runs in every web and worker process: pages, and beside them timers and windows."""
+    """What runs in every web and worker process: pages, and beside them timers and windows.
+
+    A cheap look is first: nearly always there is nothing to do.
+    """
+    late, windows = partial(triage_due, hand=services.new_id()), (move_windows, take_up_held)
     return [
-        Watch(services, partial(triage_due, hand=services.new_id()), page_stuck),
-        Watch(services, deliver_pages, woken=services.mail.sender()),
-        Watch(services, fire_timers),
-        Watch(services, Planner(), move_windows, take_up_held),
+        Watch(services, *(where_found("deliveries_due", each) for each in (late, page_stuck))),
+        Watch(services, deliver_due_pages, woken=services.mail.sender()),
+        Watch(services, where_found("timers_due", fire_timers)),
+        Watch(services, Planner(), *(where_found("windows_due", each) for each in windows)),
         Watch(services, ping, every=PING_EVERY),
         Watch(services, note_secrets, every=NOTE_EVERY),
     ]
@@ -94,6 +114,22 @@ def watches(services: Services) -> list[Watch]:
 def web_watches(services: Services) -> list[Watch]:
     """Those, and what a process that accepts holds in memory."""
     return [*watches(services), Watch(services, page_barely), Watch(services, page_late)]
+
+
+def where_found(query: str, tick: Callable[[Services], object]) -> Callable[[Services], None]:
+    """The tick, when the statement finds that there may be something to do."""
+
+    def look_first(services: Services) -> None:
+        if services.store.finds(query):
+            tick(services)
+
+    return look_first
+
+
+def deliver_due_pages(services: Services) -> None:
+    """A hush begins when our database is back, whether there are pages by then or not."""
+    if not services.keep.hushed(services.store.late_at) and services.store.finds("pages_due"):
+        deliver_pages(services)
 
 
 def deliver_pages(services: Services) -> None:

@@ -7,7 +7,7 @@ import re
 import select
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from responder.domain.actor import Actor
 from responder.domain.ids import new_id
 from responder.domain.numbers import exact
 from responder.store.queries import QUERIES
+from responder.store.together import Together
 
 #: procrastinate's functions find their own tables through the second schema.
 SEARCH_PATH = "responder,responder_jobs"
@@ -62,6 +63,7 @@ _FILTERED = {
 _ASKS_AUDIT = {name for name, each in QUERIES.items() if "audit_event" in each.sql} - {
     "insert_audit_events"
 }
+_BEGIN = f"BEGIN; {QUERIES['now'].sql}"
 #: Longer than any statement may take, shorter than a sender or a watch can wait.
 DEADLINE = 7.0
 _CHECK_DEADLINE = 2.0
@@ -185,11 +187,8 @@ class Transaction:
         return self.connection.execute(statement, self._bound(parameters), prepare=prepare)
 
     def _bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        return {"now": self.now, "offset": None} | _adapted(parameters)
-
-
-def _adapted(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _adapt(value) for name, value in parameters.items()}
+        own = {name: _adapt(value) for name, value in parameters.items()}
+        return {"now": self.now, "offset": None, **own}
 
 
 def _adapt(value: Any) -> Any:
@@ -230,6 +229,22 @@ def _leaving_readers(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _begun(connection: _Connection) -> Iterator[datetime]:
+    """A transaction, and our database's clock at its beginning, both in one round trip."""
+    cursor = connection.execute(_BEGIN)
+    cursor.nextset()
+    row = cursor.fetchone()
+    assert row is not None
+    try:
+        yield row["now"]
+    except BaseException:
+        with suppress(psycopg.Error):  # it is gone, and its transaction with it
+            connection.rollback()
+        raise
+    connection.commit()
+
+
 def _read_exactly(connection: psycopg.Connection[DictRow]) -> None:
     """Rows of a target lie here with all the digits of their numbers."""
     set_json_loads(exact, connection)
@@ -258,6 +273,7 @@ class Store:
         #: When it last answered late or not at all, or took nothing in, by `time.monotonic`.
         self.late_at = -math.inf
         self._code_version = code_version
+        self._together = Together(self._insert_deliveries, StoreAway)
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
             connection_class=_Connection,
@@ -307,13 +323,11 @@ class Store:
         """
         began, answered = time.monotonic(), False
         try:
-            # the connection's own transaction: the pool's would wait for ever for its end
-            with self._connected(longest) as connection, connection.transaction():
-                row = connection.execute(QUERIES["now"].sql).fetchone()
-                assert row is not None
+            # begun and ended here: the pool would wait for ever for its end
+            with self._connected(longest) as connection, _begun(connection) as now:
                 answered = True
                 self._answered(began)
-                transaction = Transaction(connection, row["now"] + self.offset, self._code_version)
+                transaction = Transaction(connection, now + self.offset, self._code_version)
                 yield transaction
                 transaction.finish()
         except StoreAway:
@@ -321,20 +335,36 @@ class Store:
                 self.late_at = time.monotonic()
             raise
 
-    def at_once(self, query: str, **parameters: Any) -> None:
-        """One named statement that is a transaction of its own, in one round trip. StoreAway.
+    def at_once(self, row: Mapping[str, Any], weight: int) -> None:
+        """Insert a delivery as a transaction of its own, or of those that come at the same time.
 
-        `now` is null: it asks for the time itself, and moves it by `offset`.
+        One statement takes the time itself, and moves it by `offset`. weight: of the row, in bytes.
+        StoreAway.
         """
+        self._together.insert(row, weight)
+
+    def _insert_deliveries(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._alone("insert_deliveries", rows=Jsonb(rows, dumps=_TEXTS))
+
+    def finds(self, query: str) -> bool:
+        """Whether one named statement finds a row: in one round trip, outside of a transaction.
+
+        It asks for the time itself, and moves it by `offset`. StoreAway.
+        """
+        return self._alone(query).fetchone() is not None
+
+    def _alone(self, query: str, **parameters: Any) -> psycopg.Cursor[DictRow]:
+        """A named statement that is a transaction of its own."""
         began = time.monotonic()
-        bound = {"now": None, "offset": self.offset} | _adapted(parameters)
         try:
             with self._connected(DEADLINE) as connection:
-                connection.execute(QUERIES[query].sql, bound)
+                bound = {"now": None, "offset": self.offset, **parameters}
+                cursor = connection.execute(QUERIES[query].sql, bound)
         except StoreAway:
             self.late_at = time.monotonic()
             raise
         self._answered(began)
+        return cursor
 
     def _answered(self, began: float) -> None:
         if time.monotonic() - began > SILENCE:

@@ -11,7 +11,7 @@ from typing import Any
 from gunicorn.sock import close_sockets, create_sockets  # type: ignore[import-untyped]
 
 from responder.log import STANDARD, configure
-from responder.pipeline.pages import Watch, web_watches
+from responder.pipeline.pages import Watch, give_way, web_watches
 from responder.web.reading import EVERY
 from responder.web.waiting import THREADS
 
@@ -66,6 +66,8 @@ def post_fork(_: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Connect now: a pool that was opened before the fork would be shared and broken."""
+
+    give_way()
     services = worker.wsgi.extensions["responder"]
     services.store.open()
     services.lifeline.open()

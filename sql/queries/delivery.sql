@@ -1,15 +1,18 @@
--- name: insert_delivery
--- What a sender handed in, as it came and as it was normalised; also as all of a transaction.
-WITH at AS (SELECT coalesce(%(now)s::timestamptz, now() + %(offset)s::interval) AS now),
+-- name: insert_deliveries
+-- What senders handed in, as it came and as it was normalised; also as all of a transaction.
+WITH told AS (
+    SELECT d.*, coalesce(%(now)s::timestamptz, now() + %(offset)s::interval) AS received_at
+    FROM jsonb_to_recordset(%(rows)s) AS d (
+        id uuid, source text, outcome text, encrypted text, body_sha256 text, body_bytes int, headers jsonb,
+        notices jsonb, alert_count int, page_within interval, triaged boolean, note text, priority smallint)),
 raw AS (
     INSERT INTO raw_body (delivery_id, received_at, encrypted)
-    SELECT %(id)s, at.now, %(encrypted)s::bytea FROM at WHERE %(encrypted)s::bytea IS NOT NULL)
+    SELECT id, received_at, decode(encrypted, 'base64') FROM told WHERE encrypted IS NOT NULL)
 INSERT INTO delivery (id, received_at, source, outcome, body_sha256, body_bytes, headers, notices,
                       alert_count, page_due_at, triaged_at, note, priority)
-SELECT %(id)s, at.now, %(source)s, %(outcome)s, %(body_sha256)s, %(body_bytes)s, %(headers)s, %(notices)s,
-       %(alert_count)s, at.now + %(page_within)s::interval, CASE WHEN %(triaged)s THEN at.now END, %(note)s,
-       %(priority)s
-FROM at;
+SELECT id, received_at, source, outcome, decode(body_sha256, 'hex'), body_bytes, headers, notices,
+       alert_count, received_at + page_within, CASE WHEN triaged THEN received_at END, note, priority
+FROM told;
 
 -- name: insert_delivery_key
 -- The sender's own id of a delivery; no row comes back when it was seen in the last seven days.

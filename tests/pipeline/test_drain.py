@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from responder.domain.ids import new_id
-from responder.pipeline.drain import TRIES, Drain
+from responder.pipeline.drain import DELIVERIES, STAND_BACK, TRIES, Drain, Drains
 from responder.pipeline.triage import triage
 from tests.house import House, alert
 from tests.small_rules import small_rule
@@ -61,6 +62,20 @@ def test_one_drain_takes_what_is_urgent_alone(house: House) -> None:
     grave = house.post(alert("Grave", severity="critical")).delivery
     assert drain.once() == 1
     assert triaged(house) == [grave]
+
+
+def test_what_wakes_nobody_stands_back_for_a_moment(house: House) -> None:
+    """A P0 has come, whose diagnosis needs the processor; then the others go on by themselves."""
+    for number in range(DELIVERIES + 1):
+        house.post(alert("Mild", severity="info", instance=str(number)))
+    drains = Drains(house.services, slots=4)
+    drains._wake(urgent=True)
+    drains.start()
+    while len(triaged(house)) <= DELIVERIES:
+        sleep(0.02)
+    drains.stop()
+    (row,) = house.sql("SELECT max(triaged_at) - min(triaged_at) AS apart FROM delivery")
+    assert row["apart"] > timedelta(seconds=STAND_BACK / 2), "at least"
 
 
 def test_what_somebody_else_has_in_hand_is_passed_by(house: House) -> None:
