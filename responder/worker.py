@@ -2,11 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import procrastinate
@@ -63,6 +64,36 @@ _CONNECT, _RECONNECT = 5.0, 1.0
 _OPEN = 3.0
 
 
+class Hands:
+    """The jobs that this process runs. What it is said to run, and does not, is given back.
+
+    When our database is back at once, as at a failover, the job engine goes on, and the end of a
+    job that it was just writing down is lost.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[int] = set()
+        self._workers: set[int] = set()
+
+    @contextmanager
+    def of(self, job: procrastinate.jobs.Job) -> Iterator[None]:
+        """While it runs here."""
+        assert job.id is not None and job.worker_id is not None
+        self._workers.add(job.worker_id)
+        self._running.add(job.id)
+        try:
+            yield
+        finally:
+            self._running.discard(job.id)
+
+    def give_back(self, services: Services) -> None:
+        """What somebody else may do now."""
+        known = {"workers": tuple(self._workers), "running": tuple(self._running)}
+        with services.store.transaction() as tx:
+            for job in tx.all("forgotten_jobs", after=DEAD_AFTER, **known):
+                _retry(services, tx, job, "the end of a job was not written down")
+
+
 def run(services: Services, slots: int = 8) -> None:
     """Work until SIGTERM or SIGINT; a quarter of the slots takes P0 and P1 alone.
 
@@ -73,11 +104,16 @@ def run(services: Services, slots: int = 8) -> None:
     turns = Turns(max(1, (slots - urgent) // 2), urgent)
     services = replace(services, turns=turns)
     services.store.open()
+    hands = Hands()
     running = [
         *watches(services),
         Watch(services, deliver_messages, woken=services.mail.sender()),
         Watch(services, answer_items, every=_ANSWER_EVERY),
-        Watch(services, sweep, tidy, encrypt_bodies, encrypt_images, every=_SWEEP_EVERY),
+        Watch(
+            services,
+            *(sweep, hands.give_back, tidy, encrypt_bodies, encrypt_images),
+            every=_SWEEP_EVERY,
+        ),
         Watch(services, run_checks, tell_digest, count_day, every=_CHECK_EVERY),
         Watch(services, retain, every=_RETAIN_EVERY),
         Watch(services, RuleSources(), seal_events, every=_SEAL_EVERY),
@@ -89,7 +125,7 @@ def run(services: Services, slots: int = 8) -> None:
     for watch in running:
         watch.start()
     try:
-        asyncio.run(_work(services, slots))
+        asyncio.run(_work(services, slots, hands))
     finally:
         drains.stop()
         for watch in running:
@@ -98,7 +134,7 @@ def run(services: Services, slots: int = 8) -> None:
         services.store.close()
 
 
-async def _work(services: Services, slots: int) -> None:
+async def _work(services: Services, slots: int, hands: Hands) -> None:
     """The job engine gives up when it loses our database; then it begins again, until we stop."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(slots, thread_name_prefix="job"))
@@ -107,7 +143,7 @@ async def _work(services: Services, slots: int) -> None:
         loop.add_signal_handler(stop, stopped.set)
     stopping = loop.create_task(stopped.wait())
     while not stopped.is_set():
-        working = loop.create_task(_workers(services, slots))
+        working = loop.create_task(_workers(services, slots, hands))
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         working.cancel()
         (why,) = await asyncio.gather(working, return_exceptions=True)
@@ -117,9 +153,9 @@ async def _work(services: Services, slots: int) -> None:
     services.log.info("worker has stopped")
 
 
-async def _workers(services: Services, slots: int) -> None:
+async def _workers(services: Services, slots: int, hands: Hands) -> None:
     """Both loops; when one ends, so does the other."""
-    app = bind(services)
+    app = bind(services, hands)
     urgent = max(1, slots // 4)
     try:
         async with asyncio.timeout(_OPEN):
@@ -149,7 +185,7 @@ async def _worker(app: procrastinate.App, queues: list[str], slots: int) -> None
     raise _Ended
 
 
-def bind(services: Services) -> procrastinate.App:
+def bind(services: Services, hands: Hands) -> procrastinate.App:
     """An App whose tasks work with these services."""
     app = procrastinate.App(
         connector=procrastinate.PsycopgConnector(
@@ -169,7 +205,7 @@ def bind(services: Services) -> procrastinate.App:
 
     @app.task(name=WALK, retry=again, pass_context=True)
     def _walk(context: procrastinate.JobContext, incident: str) -> None:
-        with _job(services, incident=incident):
+        with hands.of(context.job), _job(services, incident=incident):
             walk(services, UUID(incident), context.job.attempts)
 
     return app
@@ -194,13 +230,16 @@ def sweep(services: Services) -> None:
         if not tx.one("try_sweep")["got"]:
             return
         for job in tx.all("stalled_jobs", dead_after=DEAD_AFTER, longest=_LONGEST):
-            dead = job["attempts"] >= _DEATHS
-            tx.run("fail_job" if dead else "retry_job", id=job["id"])
-            services.log.warning(
-                "a worker died with a job", job=job["id"], task=job["task_name"], given_up=dead
-            )
+            _retry(services, tx, job, "a worker died with a job")
         tx.run("hurry_jobs")
         _find_forgotten(services, tx)
+
+
+def _retry(services: Services, tx: Transaction, job: Mapping[str, Any], why: str) -> None:
+    """Somebody runs it again; the incident of one that ended so often is found by the sweeper."""
+    dead = job["attempts"] >= _DEATHS
+    tx.run("fail_job" if dead else "retry_job", id=job["id"])
+    services.log.warning(why, job=job["id"], task=job["task_name"], given_up=dead)
 
 
 def tidy(services: Services) -> None:

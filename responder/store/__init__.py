@@ -50,9 +50,7 @@ OPTIONS = (
 )
 #: Of a look at everything: it changes nothing and holds nobody up, so it may take its time.
 _READS_LONG = (
-    f"-c search_path={SEARCH_PATH} -c timezone=UTC -c default_transaction_read_only=on"
-    " -c default_transaction_isolation=repeatable\\ read"
-    " -c idle_in_transaction_session_timeout=10min"
+    f"-c search_path={SEARCH_PATH} -c timezone=UTC -c idle_in_transaction_session_timeout=10min"
 )
 #: Ids and times as PostgreSQL reads them.
 _TEXTS = partial(json.dumps, default=str)
@@ -307,6 +305,9 @@ class Store:
             with psycopg.connect(
                 self.url, options=_READS_LONG, row_factory=dict_row, **CONNECT
             ) as connection:
+                # not by an option: a URL that asks for who writes would find nobody
+                connection.read_only = True
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 _read_exactly(connection)
                 connection.adapters.register_loader("timestamptz", _AnyTime)
                 row = connection.execute(QUERIES["now"].sql).fetchone()

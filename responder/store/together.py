@@ -61,10 +61,11 @@ class Together:
 
     def _lead(self) -> None:
         """Commit what waits, of which the first is one's own; then the next one leads."""
-        batch = self._taken()
+        batch = self._taken(MOST)
         try:
             self._commit([each.row for each in batch])
-        except self._lost as error:
+        except self._lost as error:  # who waits would only wait as long, in vain
+            batch += self._taken(None)
             for each in batch:
                 each.lost = error
         except Exception:  # one of them is wrong: each is told apart
@@ -76,12 +77,13 @@ class Together:
         finally:
             self._pass_on(batch)
 
-    def _taken(self) -> list[_Entry]:
+    def _taken(self, most: int | None) -> list[_Entry]:
+        """So many that wait, at least one of them; None: all."""
         with self._lock:
-            count, weight = 1, self._waiting[0].weight
-            for each in self._waiting[1:MOST]:
+            count, weight = 0, 0
+            for each in self._waiting[:most]:
                 weight += each.weight
-                if weight > HEAVIEST:
+                if most is not None and count and weight > HEAVIEST:
                     break
                 count += 1
             batch, self._waiting = self._waiting[:count], self._waiting[count:]

@@ -13,6 +13,16 @@ WHERE j.status = 'doing'
            SELECT max(e.at) FROM responder_jobs.procrastinate_events e
            WHERE e.job_id = j.id AND e.type = 'started'));
 
+-- name: forgotten_jobs
+-- Jobs that these workers have begun and do not run any more: that they ended was never written down.
+SELECT j.id, j.task_name, j.attempts
+FROM responder_jobs.procrastinate_jobs j
+WHERE j.status = 'doing' AND j.worker_id = ANY(%(workers)s) AND j.id <> ALL(%(running)s)
+  AND now() - %(after)s::interval > (
+      SELECT max(e.at) FROM responder_jobs.procrastinate_events e
+      WHERE e.job_id = j.id AND e.type = 'started')
+FOR UPDATE OF j SKIP LOCKED;
+
 -- name: retry_job
 -- The job goes back to the queue, with one more attempt counted.
 SELECT responder_jobs.procrastinate_retry_job_v1(%(id)s, now(), NULL, NULL, NULL);

@@ -90,6 +90,17 @@ SELECT (SELECT count(*) FROM delivery WHERE triaged_at IS NULL) AS deliveries,
     (SELECT count(*) FROM notification
      WHERE status IN ('due', 'sending') AND due_at <= now() + interval '5 seconds') AS messages
 """
+#: Incidents that are under way, with all that could wake them.
+_RESTLESS = """
+SELECT i.id::text, i.rule, i.target, i.status, i.stage, i.walking, i.attempt,
+    (SELECT array_agg(t.what || ' at ' || t.due_at) FROM timer t
+     WHERE t.incident_id = i.id) AS timers,
+    (SELECT array_agg(f.status || ' ' || coalesce(f.verification, '')) FROM fix f
+     WHERE f.incident_id = i.id) AS fixes,
+    (SELECT array_agg(j.status || ' after ' || j.attempts || ' attempts') FROM procrastinate_jobs j
+     WHERE j.args ->> 'incident' = i.id::text) AS jobs
+FROM incident i WHERE i.walking OR i.stage NOT IN ('watch', 'done')
+"""
 
 
 @dataclass
@@ -153,7 +164,8 @@ class LargeSite:
         try:
             until(lambda: not self.under_way(), AT_REST)
         except TimeoutError:
-            raise AssertionError(f"not at rest after {AT_REST} s: {self.under_way()}") from None
+            said = f"not at rest after {AT_REST} s: {self.under_way()}"
+            raise AssertionError("\n".join([said, *map(str, self.sql(_RESTLESS))])) from None
 
     def look_after(self) -> None:
         """What a supervisor does: whoever has ended is started again."""

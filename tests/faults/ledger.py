@@ -77,8 +77,10 @@ class Ledger:
     answers: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     connections_broken: int = 0
+    forgets: bool = False
     refused: Counter[str] = field(default_factory=Counter)
     _to_end: list[tuple[float, Notice]] = field(default_factory=list)
+    _taken: dict[str, Delivery] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wakes(self, alert: Mapping[str, Any]) -> str | None:
@@ -105,6 +107,7 @@ class Ledger:
                 return False
             told = answer.json()
             self.promises.append(Promise(told["delivery"], now, door, told["alerts"]))
+            self._taken[told["delivery"]] = delivery
             if told["alerts"] != len(delivery.notices) or told["duplicate"] or told["quarantined"]:
                 self.wrong.append(f"{len(delivery.notices)} alerts were told, promised is {told}")
             for notice in delivery.notices:
@@ -131,6 +134,15 @@ class Ledger:
                 return None
             return self._to_end.pop(0)[1]
 
+    def forget(self, site: LargeSite) -> list[Delivery]:
+        """What was promised, and our database knows nothing of any more: it is told again."""
+        there = {row["id"] for row in site.sql("SELECT id::text FROM delivery")}
+        with self._lock:
+            lost = [each.delivery for each in self.promises if each.delivery not in there]
+            self.promises = [each for each in self.promises if each.delivery in there]
+            self.forgets = True
+            return [self._taken[each] for each in lost]
+
     def counts(self) -> dict[str, Any]:
         """What was sent and answered so far."""
         with self._lock:
@@ -148,9 +160,9 @@ class Ledger:
         troubles = [
             *(f"a wrong answer: {each}" for each in self.wrong),
             *_outcomes(site, self.promises, told),
-            *_fixes(site, told),
+            *_fixes(site, told, self.forgets),
             *self._late(site, told),
-            *_trail(site, told),
+            *_trail(site, told, self.forgets),
         ]
         assert not troubles, "\n".join(troubles[:30])
 
@@ -213,8 +225,11 @@ def _outcomes(
     ]
 
 
-def _fixes(site: LargeSite, told: Callable[[str], None]) -> list[str]:
-    """What our database says was fixed is what the targets say, and nothing twice."""
+def _fixes(site: LargeSite, told: Callable[[str], None], forgets: bool) -> list[str]:
+    """What our database says was fixed is what the targets say, and nothing twice.
+
+    forgets: it has lost its last moments, so that it may know nothing of a fix that was made.
+    """
     rows = site.sql(
         "SELECT f.target, f.xid, f.status, f.id::text, (SELECT d.reason FROM decision d"
         " WHERE d.incident_id = f.incident_id ORDER BY d.at DESC, d.id DESC LIMIT 1) AS reason"
@@ -241,7 +256,11 @@ def _fixes(site: LargeSite, told: Callable[[str], None]) -> list[str]:
         *([] if made else ["nothing was fixed, so nothing is proven"]),
         *twice,
         *(f"said to be made, without a mark: {each}" for each in said - made),
-        *(f"made, and not said: {each}" for each in made - said if each not in unknown),
+        *(
+            f"made, and not said: {each}"
+            for each in made - said
+            if each not in unknown and not forgets
+        ),
         *(f"unknown, and not handed over as such: {row}" for row in silent),
     ]
 
@@ -280,8 +299,11 @@ WHERE e.told IS DISTINCT FROM (
 """
 
 
-def _trail(site: LargeSite, told: Callable[[str], None]) -> list[str]:
-    """Each transition has its audit event, and the seals verify."""
+def _trail(site: LargeSite, told: Callable[[str], None], forgets: bool) -> list[str]:
+    """Each transition has its audit event, and the seals verify.
+
+    forgets: seals that our database has lost stand in their copy, and that is said.
+    """
     untold = site.sql(_UNTOLD)
     command = ["audit", "verify", "--json", "--config", str(site.config)]
     verified = CliRunner().invoke(main, command)
@@ -292,7 +314,9 @@ def _trail(site: LargeSite, told: Callable[[str], None]) -> list[str]:
         f" {verified.exit_code}, {seals} seals over {events} events"
     )
     troubles = [f"a transition without its event: {row}" for row in untold]
-    if verified.exit_code != 0:
+    if forgets and verified.exit_code == 1:
+        told(f"what the audit says was lost: {report.get('troubles')}")
+    elif verified.exit_code != 0:
         troubles.append(f"audit verify: {verified.output[:3000]}")
     elif not seals:
         troubles.append("nothing was sealed, so nothing is proven")

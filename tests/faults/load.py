@@ -11,6 +11,7 @@ from tests.conftest import _memory
 from tests.faults.large_site import PATIENCE, LargeSite, open_large_site
 from tests.faults.ledger import Ledger, Page
 from tests.faults.machine import Machine
+from tests.faults.network import Ground
 from tests.faults.senders import Senders, Traffic
 
 
@@ -38,15 +39,20 @@ def under_load(
     seed: int,
     rules: int,
     ours: LocalPostgres | None = None,
+    url: str = "",
+    ground: Ground | None = None,
     excused: Callable[[Page], bool] = lambda page: False,
 ) -> Iterator[Load]:
-    """Senders are at work in the block; ours: another server, already started."""
+    """Senders are at work in the block; ours: another server, already started.
+
+    url: by which our processes reach it; ground: hosts for two webs and three workers.
+    """
     with ExitStack() as stack:
         enter = stack.enter_context
         folder = Path(enter(TemporaryDirectory(prefix="load-", dir=_memory())))
         folder.chmod(0o755)  # root's server has an account of its own
         server = ours or enter(LocalPostgres(folder / "ours"))
-        site = enter(open_large_site(folder / "site", server.url(), rules))
+        site = enter(open_large_site(folder / "site", url or server.url(), rules, ground=ground))
         ledger = Ledger(site.services, enter(Machine()), excused)
         traffic = Traffic(seed, rules, ledger)
         senders = enter(Senders(site.doors, site.bearer, traffic.next, ledger))

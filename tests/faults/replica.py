@@ -38,9 +38,14 @@ class Replica:
         return f"postgresql://{user}@/{database}?host={self._sockets}"
 
     def start(self) -> None:
+        settings = {
+            **self._primary._settings,
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._sockets),
+        }
         command = self._primary._as_server(
-            *(self._programs / "postgres", "-D", self._data, "-c", "listen_addresses="),
-            *("-c", f"unix_socket_directories={self._sockets}"),
+            *(self._programs / "postgres", "-D", self._data),
+            *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
         )
         with (self._sockets.parent / f"{self._sockets.name}.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
@@ -62,8 +67,21 @@ class Replica:
     def promote(self) -> None:
         """Its primary is gone; it becomes one, on a timeline of its own."""
         self._primary.kill()
-        self.start()
+        if self._process is None or self._process.poll() is not None:
+            self.start()
         self._until("SELECT pg_promote(true, 60)")
+
+    def either(self, database: str, user: str = "postgres") -> str:
+        """The URL that leads to whichever of the two writes."""
+        hosts = f"{self._primary.socket_folder},{self._sockets}"
+        return f"postgresql://{user}@/{database}?host={hosts}&target_session_attrs=read-write"
+
+    def go_deaf(self) -> None:
+        """What its primary does from here on, it never gets, while it answers as before."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as asked:
+            asked.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            asked.execute("SELECT pg_reload_conf()")
+        self._until("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:

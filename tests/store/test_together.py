@@ -100,17 +100,28 @@ def test_one_that_is_wrong_and_came_alone_is_tried_once(commits: Commits) -> Non
     assert commits.told == [[0]]
 
 
-def test_what_is_lost_is_not_tried_again_and_the_next_go_on(
+def test_what_is_lost_is_not_tried_again_and_nobody_waits_for_it_to_be_lost_again(
     commits: Commits, hand_in: Callable[..., list[Future[None]]]
 ) -> None:
     """It may be there after all, and a second row would be a second delivery."""
     commits.lost = True
     futures = hand_in(4)
-    commits.may.release(2)
+    commits.may.release(1)
     for each in futures:
         with pytest.raises(Lost, match="the network is gone"):
             each.result(timeout=30)
-    assert commits.told == [[0], [1, 2, 3]]
+    assert commits.told == [[0]]
+
+
+def test_after_a_loss_the_next_ones_go_on(commits: Commits) -> None:
+    together = Together(commits, Lost)
+    commits.may.release(2)
+    commits.lost = True
+    with pytest.raises(Lost):
+        together.insert({"number": 0}, 1)
+    commits.lost = False
+    together.insert({"number": 1}, 1)
+    assert commits.told == [[0], [1]]
 
 
 def test_no_statement_is_too_long(
