@@ -61,11 +61,12 @@ def places_taken(house: House, door: Door) -> Iterator[list["Future[TestResponse
         holder.rollback()
 
 
-def wait_for(house: House, sessions: int) -> None:
-    """So many wait for a lock."""
+def wait_for(house: House, deliveries: int) -> None:
+    """So many wait: the first for a lock, the others to be committed together after it."""
     deadline = time.monotonic() + 30
     count = "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
-    while house.sql(count)[0]["waiting"] < sessions:
+    together = house.services.store._together
+    while house.sql(count)[0]["waiting"] + len(together._waiting) < deliveries:
         assert time.monotonic() < deadline, "they do not wait"
         time.sleep(0.01)
 
