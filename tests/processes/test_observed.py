@@ -230,6 +230,7 @@ def test_one_scrape_shows_the_sum_of_all_web_processes_also_of_dead_ones(
             url = f"{door}/v1/webhooks/alertmanager"
             assert requests.post(url, body, headers=headers, timeout=30).status_code == 202
 
+    eventually(lambda: child.log.read_text().count("web process is ready") == 2)
     several(20)
     assert of(sample) == 20
     booted = "Booting worker with pid: "
