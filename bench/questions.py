@@ -39,10 +39,11 @@ class Asked(Rule):
     def conclude(self, case):
         yield Finding("asked", "It was asked.")
 '''
+#: more: columns, by which the target tells the questions apart when it counts them.
 _STATEMENT = """\
 -- name: {name}
 -- It takes its time, and no processor's.
-SELECT %(salt)s AS {name} FROM pg_sleep({seconds});
+SELECT %(salt)s AS {name}{more} FROM pg_sleep({seconds});
 """
 _ALERTS = 500
 
@@ -63,7 +64,8 @@ def _write_runbook(root: Path) -> Path:
         places = {
             f"rules/p1/{name}.py": _MODULE.format(word=word, names=names),
             f"sql/rules/{name}.sql": "\n".join(
-                _STATEMENT.format(name=each, seconds=seconds) for each in names
+                _STATEMENT.format(name=each, seconds=seconds, more=", 1" * place)
+                for place, each in enumerate(names)
             ),
         }
         for place, text in places.items():
