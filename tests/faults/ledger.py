@@ -67,6 +67,7 @@ class Ledger:
     machine: so that a page is not late because others had the machine.
     excused: whether a page may be late or missing. The only excuse: the web process died, and
     our database did, too, or never had it.
+    forgets: our database has lost its last moments, in a failover without synchronous replication.
     """
 
     services: Services

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -65,17 +65,21 @@ def test_one_drain_takes_what_is_urgent_alone(house: House) -> None:
 
 
 def test_what_wakes_nobody_stands_back_for_a_moment(house: House) -> None:
-    """A P0 has come, whose diagnosis needs the processor; then the others go on by themselves."""
+    """P0 come, whose diagnosis needs the processor; then the others go on by themselves."""
     for number in range(DELIVERIES + 1):
         house.post(alert("Mild", severity="info", instance=str(number)))
-    drains = Drains(house.services, slots=4)
+    drains, came = Drains(house.services, slots=4), [monotonic()] * 2
     drains._wake(urgent=True)
     drains.start()
+    while len(triaged(house)) < DELIVERIES:
+        came.append(monotonic())
+        drains._wake(urgent=True)
     while len(triaged(house)) <= DELIVERIES:
-        sleep(0.02)
+        sleep(0.01)
+    seen = monotonic()
     drains.stop()
-    (row,) = house.sql("SELECT max(triaged_at) - min(triaged_at) AS apart FROM delivery")
-    assert row["apart"] > timedelta(seconds=STAND_BACK / 2), "at least"
+    # the last of them may have come when the drain had looked already
+    assert seen - came[-2] >= STAND_BACK
 
 
 def test_what_somebody_else_has_in_hand_is_passed_by(house: House) -> None:
