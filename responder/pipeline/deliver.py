@@ -24,9 +24,9 @@ PAGE_TIMEOUT = 0.9
 PAGE_LEASE = timedelta(seconds=1)
 OTHER_TIMEOUT = 15.0
 OTHER_LEASE = timedelta(seconds=30)
-#: A message that is no page is given up after so many attempts; a page is tried for ever.
-ATTEMPTS = 12
-_LONGEST_WAIT = 3600.0
+#: A message that is no page is given up after so many attempts, six hours; a page is tried for ever.
+ATTEMPTS = 40
+_LONGEST_WAIT = 600.0
 #: Whatever a receiver asks for, a page is tried again so soon.
 LONGEST_PAGE_WAIT = 30.0
 #: So many failures in a row open a receiver's circuit: it is left alone, then tried with one
@@ -153,7 +153,7 @@ def _sent(services: Services, row: Mapping[str, Any], told: Any) -> None:
         changed = tx.run("notification_sent", id=row["id"], attempts=row["attempts"], document=told)
         if changed:
             _event(tx, row, "sent")
-    _count(services, "receiver_sent", name=row["receiver"])
+    _count(services, "receiver_sent", name=row["receiver"], soon=CIRCUIT_OPEN)
 
 
 def _failed(services: Services, row: Mapping[str, Any], error: Undelivered, said: str) -> None:

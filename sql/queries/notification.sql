@@ -282,8 +282,18 @@ SET status = CASE WHEN %(dead)s THEN 'dead' ELSE 'due' END, due_at = %(due_at)s,
 WHERE id = %(id)s AND status = 'sending' AND attempts = %(attempts)s;
 
 -- name: receiver_sent
--- It takes messages: its circuit is closed.
-INSERT INTO receiver (name, sent, sent_at) VALUES (%(name)s, 1, %(now)s)
+-- It takes messages: its circuit is closed, and after a failure all that waits to try it again is due soon.
+WITH back AS MATERIALIZED (
+    SELECT name FROM receiver WHERE name = %(name)s AND failures > 0 FOR UPDATE
+), waiting AS (
+    SELECT n.id FROM notification n JOIN back ON back.name = n.receiver
+    WHERE n.status = 'due' AND n.attempts > 0 AND n.due_at > %(now)s + %(soon)s::interval
+    FOR UPDATE OF n SKIP LOCKED
+), hastened AS (
+    UPDATE notification SET due_at = %(now)s + %(soon)s::interval WHERE id IN (SELECT id FROM waiting) RETURNING id
+)
+-- The count makes it come after that: it forgets the failures.
+INSERT INTO receiver (name, sent, sent_at) SELECT %(name)s, 1, %(now)s FROM (SELECT count(*) FROM hastened) done
 ON CONFLICT (name) DO UPDATE
 SET sent = receiver.sent + 1, sent_at = %(now)s, failures = 0, open_until = NULL;
 

@@ -41,6 +41,31 @@ def test_five_failures_in_a_row_open_the_circuit_and_one_success_closes_it(house
     assert len(house.hook.got) == CIRCUIT_FAILURES + 3
 
 
+def test_once_it_takes_a_message_all_that_waited_to_try_it_again_leaves(house: House) -> None:
+    """After an hour of silence each has a pause of its own, the longest ten minutes."""
+    house.with_settings(receivers={"hook": Receiver("hook", "webhook", per_minute=100)})
+    house.hook.fails = FLAKY
+    for number in range(3):
+        paged(house, f"Odd{number}")
+    for _ in range(12):
+        house.later(timedelta(minutes=5))
+        deliver(house.services, page=False)
+    (longest,) = house.sql(
+        "SELECT max(due_at) - clock_timestamp() - %s AS pause FROM notification WHERE NOT page",
+        house.services.store.offset,
+    )
+    assert longest["pause"] > timedelta(minutes=1)
+    house.hook.fails = None
+    paged(house, "New")
+    house.later(CIRCUIT_OPEN)
+    deliver(house.services, page=False)
+    assert len(house.hook.got) == 1, "one message is the first to be taken"
+    house.later(CIRCUIT_OPEN + SECOND)
+    house.send()
+    assert len(house.hook.got) == 4
+    assert circuit(house, "hook")["failures"] == 0
+
+
 def test_behind_an_open_circuit_a_page_goes_to_the_fallback_at_once(house: House) -> None:
     with_fallback(house)
     house.pager.fails = FLAKY
