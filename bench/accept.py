@@ -36,6 +36,9 @@ def measure(chosen: Chosen) -> Iterator[Line]:
         rounds = _rounds(both, chosen.seconds)
         yield from _rates(rounds, "deliveries accepted, 1 alert")
         yield _ratio(rounds, "deliveries accepted, over the floor", 0.75, 0.9)
+        yield _bound(
+            both[0], stack.enter_context(open_floor(site.server, folder, bound=True)), chosen
+        )
         half = median(load.accepted for load, _ in rounds["responder"]) / 2
         yield _tail(_rounds(both, chosen.seconds, rate=half), half)
         yield from _rates(_rounds(both[:1], chosen.seconds, 20), "deliveries accepted, 20 alerts")
@@ -69,9 +72,17 @@ def _rates(rounds: Rounds, name: str) -> Iterator[Line]:
 
 def _ratio(rounds: Rounds, name: str, must: float, want: float) -> Line:
     """The median of the pairs."""
-    pairs = zip(rounds["responder"], rounds["floor"], strict=True)
+    pairs = zip(*rounds.values(), strict=True)  # ours is the first
     ratios = [own.accepted / other.accepted for (own, _), (other, _) in pairs]
     return Line(name, median(ratios), "x", must, want, detail=_told(ratios))
+
+
+def _bound(own: System, floor: System, chosen: Chosen) -> Line:
+    """What staying on one core gives the floor; ours does so always."""
+    rounds = _rounds([own, floor], chosen.seconds)
+    return _ratio(
+        rounds, "deliveries accepted, over a floor that stays on its cores, too", 0.75, 0.9
+    )
 
 
 def _tail(rounds: Rounds, rate: float) -> Line:

@@ -4,6 +4,8 @@ A minimal Flask application under gunicorn, with our worker settings and a pool 
 which parses the body, commits one row and answers 202. Whatever we do besides is above it.
 
     BENCH_FLOOR=postgresql://... gunicorn -c python:bench.floor
+
+With BENCH_FLOOR_BOUND each process stays on one core, as ours do.
 """
 
 import os
@@ -11,6 +13,8 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from psycopg_pool import ConnectionPool
+
+from responder.one_core import OneCore
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS floor (
@@ -54,5 +58,7 @@ def on_starting(_: Any) -> None:
         connection.execute(_TABLE)
 
 
-def post_worker_init(_: Any) -> None:
+def post_worker_init(worker: Any) -> None:
+    if "BENCH_FLOOR_BOUND" in os.environ:
+        OneCore(worker.age)
     pool.open()

@@ -60,15 +60,20 @@ def ours(site: Site) -> System:
 
 
 @contextmanager
-def open_floor(server: LocalPostgres, folder: Path) -> Iterator[System]:
-    """bench/floor.py with a database on this server; logs go to the folder."""
+def open_floor(server: LocalPostgres, folder: Path, bound: bool = False) -> Iterator[System]:
+    """bench/floor.py with a database on this server; logs go to the folder.
+
+    bound: each of its processes to one core, as ours are.
+    """
+    name = "floor, bound to cores" if bound else "floor"
     bind = f"127.0.0.1:{_free_port()}"
     url = f"http://{bind}/"
     command = [sys.executable, "-m", "gunicorn", "-c", "python:bench.floor", "--bind", bind]
-    told = {"BENCH_FLOOR": make_database(server, "floor")}
-    with running(command, told, folder / "floor.log", url) as pid:
+    told = {"BENCH_FLOOR": make_database(server, "bound_floor" if bound else "floor")}
+    told |= {"BENCH_FLOOR_BOUND": "1"} if bound else {}
+    with running(command, told, folder / f"{name}.log", url) as pid:
 
         def roles() -> Roles:
             return {**numbered("web", pid), "PostgreSQL": tree(server.pid)}
 
-        yield System("floor", lambda _: url, {}, load.alertmanager, roles)
+        yield System(name, lambda _: url, {}, load.alertmanager, roles)

@@ -13,6 +13,7 @@ from uuid import UUID
 import procrastinate
 
 from responder.log import about
+from responder.one_core import LOOK_EVERY, OneCore, give_way
 from responder.pipeline import TRIES, walk
 from responder.pipeline.audit.copies import copy_seals
 from responder.pipeline.audit.sealing import seal_events
@@ -23,7 +24,7 @@ from responder.pipeline.digest import tell_digest
 from responder.pipeline.drain import Drains
 from responder.pipeline.images import encrypt_images
 from responder.pipeline.numbers import count_day
-from responder.pipeline.pages import Watch, deliver_messages, give_way, watches
+from responder.pipeline.pages import Watch, watches
 from responder.pipeline.raw import encrypt_bodies
 from responder.pipeline.retention import retain
 from responder.pipeline.services import Services
@@ -100,14 +101,15 @@ def run(services: Services, slots: int = 8) -> None:
     One target gets half of the others, and beside them no more than that quarter.
     """
     give_way()
+    core = OneCore()
     urgent = max(1, slots // 4)
     turns = Turns(max(1, (slots - urgent) // 2), urgent)
     services = replace(services, turns=turns)
     services.store.open()
     hands = Hands()
     running = [
-        *watches(services),
-        Watch(services, deliver_messages, woken=services.mail.sender()),
+        *watches(services, messages=True),
+        Watch(services, core.look, every=LOOK_EVERY),
         Watch(services, answer_items, every=_ANSWER_EVERY),
         Watch(
             services,

@@ -269,10 +269,10 @@ def most_severe(
     severity, pages = Severity.P3, []
     for notice in notices:
         if isinstance(notice, Alert) and notice.status == AlertStatus.FIRING:
-            identity = services.catalogue.identify(notice)
-            severity = min(severity, identity.severity)
-            if identity.severity.pages or notice.severity_unreadable:
-                pages.append(Page(notice, identity, at))
+            found = services.catalogue.severity(notice)
+            severity = min(severity, found)
+            if found.pages or notice.severity_unreadable:
+                pages.append(Page(notice, services.catalogue.identify(notice), at))
     return severity, pages
 
 

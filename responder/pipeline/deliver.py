@@ -24,7 +24,7 @@ PAGE_TIMEOUT = 0.9
 PAGE_LEASE = timedelta(seconds=1)
 OTHER_TIMEOUT = 15.0
 OTHER_LEASE = timedelta(seconds=30)
-#: A message that is no page is given up after so many attempts, six hours; a page is tried for ever.
+#: A message that is no page is given up after so many attempts, in six hours; a page never is.
 ATTEMPTS = 40
 _LONGEST_WAIT = 600.0
 #: Whatever a receiver asks for, a page is tried again so soon.

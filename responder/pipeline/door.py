@@ -27,20 +27,19 @@ def taken_in(services: Services, notices: Sequence[Notice]) -> list[Notice]:
     return [_notice(services, notice) for notice in notices]
 
 
-def _texts(notices: Sequence[Notice]) -> list[str]:
-    """All that somebody outside wrote in them."""
-    texts: list[str] = []
+def _texts(notices: Sequence[Notice]) -> set[str]:
+    """All that somebody outside wrote in them; those of one delivery mostly repeat each other."""
+    texts: set[str] = set()
     for notice in notices:
         if isinstance(notice, Malformed):
-            texts.append(notice.reason)
+            texts.add(notice.reason)
         elif isinstance(notice, Echo):
-            texts += (notice.who, notice.fingerprint)
+            texts.update((notice.who, notice.fingerprint))
         else:
-            texts += (notice.fingerprint, notice.name, notice.title, notice.service)
-            texts.append(notice.severity_word or "")
+            texts.update((notice.fingerprint, notice.name, notice.title, notice.service))
+            texts.add(notice.severity_word or "")
             for members in (notice.labels, notice.annotations, notice.links):
-                texts += members
-                texts += members.values()
+                texts.update(members, members.values())
     return texts
 
 

@@ -4,8 +4,6 @@ It triages P0/P1 deliveries that no worker has taken; beside it, so that no page
 due pages are sent under a lease and timers are fired. Workers deliver the other messages too.
 """
 
-import gc
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -33,35 +31,24 @@ from responder.store import StoreAway
 EVERY = 0.25
 PING_EVERY = 5.0
 NOTE_EVERY = 60.0
-#: Seconds that a thread keeps the interpreter for while others wait for it.
-_TURN = 0.001
 #: A delivery that is so much overdue is in the hands of somebody who is stuck.
 STUCK_AFTER = timedelta(seconds=0.75)
 
 
-def give_way() -> None:
-    """Whoever waits for the interpreter gets it soon; each web and worker process calls this.
-
-    With Python's own 5 ms each step on the way of a page, and there are dozens, would wait so long
-    for every thread that has much to calculate. Nor are all rules and modules looked through for
-    garbage again and again, during which everybody would wait.
-    """
-    sys.setswitchinterval(_TURN)
-    gc.collect()
-    gc.freeze()
+Tick = Callable[[Services], object]
 
 
 class Watch:
     """Runs each of `ticks` every so often until it is stopped; one's mistake stops no other.
 
-    woken: set by who wants it sooner.
+    every: seconds; None: only when it is woken. woken: set by who wants it sooner.
     """
 
     def __init__(
         self,
         services: Services,
-        *ticks: Callable[[Services], object],
-        every: float = EVERY,
+        *ticks: Tick,
+        every: float | None = EVERY,
         woken: threading.Event | None = None,
     ) -> None:
         self._services = services
@@ -95,17 +82,28 @@ class Watch:
                     self._services.log.exception("the watch stumbled and goes on")
 
 
-def watches(services: Services) -> list[Watch]:
+def watches(services: Services, messages: bool = False) -> list[Watch]:
     """What runs in every web and worker process: pages, and beside them timers and windows.
 
-    A cheap look is first: nearly always there is nothing to do.
+    One cheap look for all of them is first: nearly always there is nothing to do. messages: those
+    that wake nobody, too.
     """
-    late, windows = partial(triage_due, hand=services.new_id()), (move_windows, take_up_held)
+    late = partial(triage_due, hand=services.new_id())
+    doing: dict[str, tuple[Tick, ...]] = {
+        "deliveries": (late, page_stuck),
+        "pages": (deliver_pages,),
+        "timers": (fire_timers,),
+        "windows": (move_windows, take_up_held),
+    }
+    if messages:
+        doing["messages"] = (deliver_messages,)
+    woken = {what: threading.Event() for what in doing}
+    for what in woken.keys() & {"pages", "messages"}:
+        woken[what] = services.mail.sender()
     return [
-        Watch(services, *(where_found("deliveries_due", each) for each in (late, page_stuck))),
-        Watch(services, deliver_due_pages, woken=services.mail.sender()),
-        Watch(services, where_found("timers_due", fire_timers)),
-        Watch(services, Planner(), *(where_found("windows_due", each) for each in windows)),
+        *(Watch(services, *doing[what], every=None, woken=woken[what]) for what in doing),
+        Watch(services, partial(look, woken=woken)),
+        Watch(services, Planner()),
         Watch(services, ping, every=PING_EVERY),
         Watch(services, note_secrets, every=NOTE_EVERY),
     ]
@@ -116,20 +114,15 @@ def web_watches(services: Services) -> list[Watch]:
     return [*watches(services), Watch(services, page_barely), Watch(services, page_late)]
 
 
-def where_found(query: str, tick: Callable[[Services], object]) -> Callable[[Services], None]:
-    """The tick, when the statement finds that there may be something to do."""
+def look(services: Services, woken: Mapping[str, threading.Event]) -> None:
+    """Wake who has something to do.
 
-    def look_first(services: Services) -> None:
-        if services.store.finds(query):
-            tick(services)
-
-    return look_first
-
-
-def deliver_due_pages(services: Services) -> None:
-    """A hush begins when our database is back, whether there are pages by then or not."""
-    if not services.keep.hushed(services.store.late_at) and services.store.finds("pages_due"):
-        deliver_pages(services)
+    A hush begins when our database is back, whether there are pages by then or not.
+    """
+    services.keep.hushed(services.store.late_at)
+    for row in services.store.look("due"):
+        if row["what"] in woken:
+            woken[row["what"]].set()
 
 
 def deliver_pages(services: Services) -> None:

@@ -56,8 +56,7 @@ class Catalogue:
 
     def identify(self, alert: Alert) -> Identity:
         """The rule (most severe folder first, then by name), the target, key and severity."""
-        likely = [self._in_order[place] for place in self._index.likely(alert.labels)]
-        matched = [rule for rule in likely if first_failed(rule.matchers, alert.labels) is None]
+        matched = self._matched(alert)
         if not matched:
             return Identity(
                 key=incident_key_without_rule(alert.source, alert.fingerprint),
@@ -89,6 +88,16 @@ class Catalogue:
             detail=detail,
             matched=len(matched),
         )
+
+    def severity(self, alert: Alert) -> Severity:
+        """The one that `identify` finds, and that alone: each alert of a storm is asked for it."""
+        matched = self._matched(alert)
+        return effective_severity(alert, matched[0].severity if matched else None)
+
+    def _matched(self, alert: Alert) -> list[LoadedRule]:
+        """The rules that answer it, in order."""
+        likely = [self._in_order[place] for place in self._index.likely(alert.labels)]
+        return [rule for rule in likely if first_failed(rule.matchers, alert.labels) is None]
 
     def trials(self, alert: Alert) -> list[Trial]:
         """Each rule tried on it, in order."""

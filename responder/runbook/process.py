@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from responder.one_core import on_any_core
 from responder.runbook.child import FINDINGS, HEAD, digest_of
 from responder.runbook.loader import LoadedRule, load
 from responder.runbook.module import RuleFailed, Told
@@ -210,7 +211,7 @@ class RuleProcess:
 
     def _start(self) -> None:
         self._control, theirs = socket.socketpair()
-        with theirs:
+        with theirs, on_any_core():
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-X", "utf8", "-c", _START, _ROOT],
                 stdin=theirs.fileno(),

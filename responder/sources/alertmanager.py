@@ -20,6 +20,7 @@ from responder.sources.payload import (
     MAX_LABEL_VALUE,
     MAX_LABELS,
     cut,
+    cut_each,
     first,
     link,
     members,
@@ -91,13 +92,10 @@ def _alert(element: Any, envelope: _Envelope, source: Source, at: datetime) -> A
     if not isinstance(element, dict):
         raise _Broken("the alert is not an object")
     own_labels = _labels(element, envelope)
-    labels = {
-        name: cut(value, MAX_LABEL_VALUE) for name, value in {**source.labels, **own_labels}.items()
-    }
-    annotations = {
-        name: cut(value, MAX_ANNOTATION)
-        for name, value in {**envelope.annotations, **texts(element.get("annotations"))}.items()
-    }
+    labels = cut_each({**source.labels, **own_labels}, MAX_LABEL_VALUE)
+    annotations = cut_each(
+        {**envelope.annotations, **texts(element.get("annotations"))}, MAX_ANNOTATION
+    )
     ends_at = moment(element.get("endsAt"))
     word = first(labels, "severity", "level", "priority") or None
     return Alert(
@@ -123,7 +121,7 @@ def _labels(element: Mapping[str, Any], envelope: _Envelope) -> dict[str, str]:
     if not isinstance(told, dict):
         raise _Broken("`labels` is not an object")
     for name, value in told.items():
-        if text(value) is None:
+        if type(value) is not str and text(value) is None:
             raise _Broken(f"the label {cut(name, 100)!r} is neither text nor a number")
     labels = {**envelope.labels, **texts(told)}
     if len(labels) > MAX_LABELS:
@@ -160,12 +158,11 @@ def _title(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
 
 
 def _links(element: Mapping[str, Any], annotations: Mapping[str, str]) -> dict[str, str]:
-    candidates = {
-        "runbook": (annotations.get("runbook_url"),),
-        "dashboard": (element.get("dashboardURL"), annotations.get("dashboard_url")),
-        "panel": (element.get("panelURL"),),
-        "silence": (element.get("silenceURL"),),
-        "source": (element.get("generatorURL"),),
+    links = {
+        "runbook": link(annotations.get("runbook_url")),
+        "dashboard": link(element.get("dashboardURL")) or link(annotations.get("dashboard_url")),
+        "panel": link(element.get("panelURL")),
+        "silence": link(element.get("silenceURL")),
+        "source": link(element.get("generatorURL")),
     }
-    links = {name: next(filter(link, told), None) for name, told in candidates.items()}
     return {name: found for name, found in links.items() if found}

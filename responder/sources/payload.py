@@ -53,14 +53,15 @@ def _whole(digits: str) -> int | str:
 
 
 def _refuse_depth(payload: Any) -> None:
-    level: list[Any] = [[payload]]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            element
-            for container in level
-            for element in (container.values() if isinstance(container, dict) else container)
-            if isinstance(element, dict | list)
-        ]
+    level: list[Any] = [payload]
+    for _ in range(MAX_DEPTH):
+        held: list[Any] = []
+        for each in level:
+            if type(each) is dict:
+                held += each.values()
+            elif type(each) is list:
+                held += each
+        level = [each for each in held if type(each) is dict or type(each) is list]
         if not level:
             return
     raise NotUnderstood(_TOO_DEEP)
@@ -89,7 +90,11 @@ def text(value: Any) -> str | None:
 
 def texts(told: Any) -> dict[str, str]:
     """The names that have a text; an empty one means in Prometheus that it is not there."""
-    return {name: value for name, raw in members(told).items() if (value := text(raw))}
+    return {
+        name: value
+        for name, raw in members(told).items()
+        if (value := raw if type(raw) is str else text(raw))
+    }
 
 
 def members(value: Any) -> Mapping[str, Any]:
@@ -99,7 +104,10 @@ def members(value: Any) -> Mapping[str, Any]:
 
 def first(told: Mapping[str, str], *names: str) -> str:
     """The first text that is there and says something, else empty."""
-    return next((found for name in names if (found := told.get(name, "").strip())), "")
+    for name in names:
+        if found := told.get(name, "").strip():
+            return found
+    return ""
 
 
 def moment(value: Any) -> datetime | None:
@@ -125,3 +133,10 @@ def one_line(value: str, limit: int = MAX_TITLE) -> str:
 def cut(value: str, limit: int) -> str:
     """At most `limit` characters, the last of them an ellipsis when something is missing."""
     return value if len(value) <= limit else value[: limit - 1] + "…"
+
+
+def cut_each(told: dict[str, str], limit: int) -> dict[str, str]:
+    """The same with each text cut; itself when none is longer, as nearly always."""
+    if max(map(len, told.values()), default=0) <= limit:
+        return told
+    return {name: cut(value, limit) for name, value in told.items()}

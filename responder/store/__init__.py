@@ -347,12 +347,12 @@ class Store:
     def _insert_deliveries(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._alone("insert_deliveries", rows=Jsonb(rows, dumps=_TEXTS))
 
-    def finds(self, query: str) -> bool:
-        """Whether one named statement finds a row: in one round trip, outside of a transaction.
+    def look(self, query: str) -> list[DictRow]:
+        """What one named statement finds: in one round trip, outside of a transaction.
 
         It asks for the time itself, and moves it by `offset`. StoreAway.
         """
-        return self._alone(query).fetchone() is not None
+        return self._alone(query).fetchall()
 
     def _alone(self, query: str, **parameters: Any) -> psycopg.Cursor[DictRow]:
         """A named statement that is a transaction of its own."""

@@ -8,12 +8,21 @@ import shutil
 import time
 from typing import Any
 
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.sock import close_sockets, create_sockets  # type: ignore[import-untyped]
 
 from responder.log import STANDARD, configure
-from responder.pipeline.pages import Watch, give_way, web_watches
+from responder.one_core import LOOK_EVERY, OneCore, give_way
+from responder.pipeline.pages import Watch, web_watches
 from responder.web.reading import EVERY
 from responder.web.waiting import THREADS
+
+
+class Log(Logger):  # type: ignore[misc]
+    """gunicorn's lines about itself; each request has one of ours."""
+
+    def access(self, *_: Any) -> None:
+        return
 
 
 def _without_what_was_sent(record: logging.LogRecord) -> bool:
@@ -52,8 +61,8 @@ graceful_timeout = 30
 reuse_port = True
 #: Its default is one path for all gunicorns of a user.
 control_socket_disable = True
-accesslog = None
 logconfig_dict = STANDARD
+logger_class = Log
 
 
 def post_fork(_: Any, worker: Any) -> None:
@@ -66,15 +75,16 @@ def post_fork(_: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Connect now: a pool that was opened before the fork would be shared and broken."""
-
     give_way()
+    core = OneCore(worker.age)
     services = worker.wsgi.extensions["responder"]
     services.store.open()
     services.lifeline.open()
     services.bell.start()
     worker.wsgi.extensions["responder.reading"] = worker.reading
     slow = Watch(services, lambda _: worker.reading.cut(time.monotonic()), every=EVERY)
-    worker.responder_watches = [*web_watches(services), slow]
+    room = Watch(services, core.look, every=LOOK_EVERY)
+    worker.responder_watches = [*web_watches(services), slow, room]
     for watch in worker.responder_watches:
         watch.start()
     worker.sockets = create_sockets(worker.cfg, worker.log)

@@ -1,25 +1,17 @@
--- What the watches look for several times a second, before they do anything: each is one statement alone,
--- and finds a row where there may be something to do.
-
--- name: deliveries_due
--- P0 or P1 that no worker has triaged in time.
-SELECT FROM delivery WHERE triaged_at IS NULL AND page_due_at <= now() + %(offset)s::interval LIMIT 1;
-
--- name: pages_due
--- Pages that nobody sends, or whose sender has died.
-SELECT FROM notification
-WHERE page AND status IN ('due', 'sending') AND due_at <= now() + %(offset)s::interval
-  AND (status = 'due' OR lease_until <= now() + %(offset)s::interval)
-LIMIT 1;
-
--- name: timers_due
--- Timers, also of incidents that are walking.
-SELECT FROM timer WHERE due_at <= now() + %(offset)s::interval LIMIT 1;
-
--- name: windows_due
--- Maintenance windows that time has moved on, and conditions whose window is over.
-SELECT FROM (
-    (SELECT next_at FROM maintenance_window WHERE next_at <= now() + %(offset)s::interval LIMIT 1)
-    UNION ALL
-    (SELECT held_until FROM condition WHERE held_until <= now() + %(offset)s::interval LIMIT 1)) d
-LIMIT 1;
+-- name: due
+-- What the watches of a process may have to do, by name; asked several times a second, and nearly always nothing.
+SELECT 'deliveries' AS what                         -- P0 or P1 that no worker has triaged in time
+WHERE EXISTS (SELECT FROM delivery WHERE triaged_at IS NULL AND page_due_at <= now() + %(offset)s::interval)
+UNION ALL
+SELECT CASE WHEN page THEN 'pages' ELSE 'messages' END  -- that nobody sends, or whose sender has died
+FROM (VALUES (true), (false)) k (page)
+WHERE EXISTS (SELECT FROM notification n
+              WHERE n.page = k.page AND n.status IN ('due', 'sending') AND n.due_at <= now() + %(offset)s::interval
+                AND (n.status = 'due' OR n.lease_until <= now() + %(offset)s::interval))
+UNION ALL
+SELECT 'timers'                                     -- also of incidents that are walking
+WHERE EXISTS (SELECT FROM timer WHERE due_at <= now() + %(offset)s::interval)
+UNION ALL
+SELECT 'windows'                                    -- that time has moved on, and conditions whose window is over
+WHERE EXISTS (SELECT FROM maintenance_window WHERE next_at <= now() + %(offset)s::interval)
+   OR EXISTS (SELECT FROM condition WHERE held_until <= now() + %(offset)s::interval);
