@@ -34,7 +34,6 @@ NOTE_EVERY = 60.0
 #: A delivery that is so much overdue is in the hands of somebody who is stuck.
 STUCK_AFTER = timedelta(seconds=0.75)
 
-
 Tick = Callable[[Services], object]
 
 
@@ -91,7 +90,7 @@ def watches(services: Services, messages: bool = False) -> list[Watch]:
     late = partial(triage_due, hand=services.new_id())
     doing: dict[str, tuple[Tick, ...]] = {
         "deliveries": (late, page_stuck),
-        "pages": (deliver_pages,),
+        "pages": (deliver_due_pages,),
         "timers": (fire_timers,),
         "windows": (move_windows, take_up_held),
     }
@@ -123,6 +122,12 @@ def look(services: Services, woken: Mapping[str, threading.Event]) -> None:
     for row in services.store.look("due"):
         if row["what"] in woken:
             woken[row["what"]].set()
+
+
+def deliver_due_pages(services: Services) -> None:
+    """Whoever writes any messages wakes this, and most of those wake nobody."""
+    if any(row["what"] == "pages" for row in services.store.look("due")):
+        deliver_pages(services)
 
 
 def deliver_pages(services: Services) -> None:

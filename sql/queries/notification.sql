@@ -306,9 +306,11 @@ SET failures = r.failures + 1, failed = r.failed + 1, failed_at = %(now)s, error
                       THEN %(now)s + %(circuit_open)s::interval END;
 
 -- name: incident_notifications
--- The messages about an incident.
-SELECT id, receiver, happening, page, status, created_at, due_at, sent_at, attempts, error, fallback_of
-FROM notification WHERE incident_id = %(id)s ORDER BY id;
+-- The latest messages about an incident, in order: what flaps all day has hundreds.
+SELECT * FROM (
+    SELECT id, receiver, happening, page, status, created_at, due_at, sent_at, attempts, error, fallback_of
+    FROM notification WHERE incident_id = %(id)s ORDER BY id DESC LIMIT 50) latest
+ORDER BY id;
 
 -- name: notifications
 -- The newest messages, dead ones or all; they are found in an index alone.

@@ -9,6 +9,7 @@ import pytest
 from responder.domain.actor import Actor, ActorKind
 from responder.domain.settings import Receiver, Route
 from responder.pipeline.deliver import deliver
+from responder.pipeline.document import document
 from responder.pipeline.keep import Keep
 from responder.pipeline.pages import deliver_pages
 from responder.pipeline.people import close
@@ -200,6 +201,28 @@ def test_one_dead_letter_or_all_of_a_receiver_are_due_again(house: House) -> Non
 
 
 # A host whose own way out is broken
+
+
+def test_what_flaps_all_day_has_a_document_that_does_not_grow(house: House) -> None:
+    """Each message carries it, and is kept with it: else the thousandth tells of all the others."""
+    paged(house)
+    house.sql(
+        "INSERT INTO notification (id, incident_id, key, receiver, happening, page, status,"
+        " document, created_at, due_at, attempts)"
+        " SELECT gen_random_uuid(), incident_id, key, receiver, 'updated', false, 'sent', document,"
+        " created_at, due_at, n FROM notification, generate_series(1, 60) n WHERE page"
+    )
+    incident = house.incident().id
+    with house.services.store.transaction() as tx:
+        told = document(house.services, tx, incident)
+    assert told is not None
+    latest = house.sql(
+        "SELECT attempts FROM notification WHERE incident_id = %s ORDER BY id DESC LIMIT 50",
+        incident,
+    )
+    assert [each["attempts"] for each in told["notifications"]] == [
+        each["attempts"] for each in reversed(latest)
+    ]
 
 
 def test_who_did_not_reach_a_receiver_leaves_it_to_others_for_a_moment(house: House) -> None:
