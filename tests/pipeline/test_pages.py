@@ -147,8 +147,9 @@ def test_a_page_that_did_not_arrive_is_sent_again_under_the_same_id(house: House
         (True, 3, Undelivered("no such key", permanent=True), "dead", None),
         (False, 0, FLAKY, "due", 5),
         (False, 2, FLAKY, "due", 45),
-        (False, 10, FLAKY, "due", 3600),
-        (False, 11, FLAKY, "dead", None),
+        (False, 10, FLAKY, "due", 600),
+        (False, 38, FLAKY, "due", 600),
+        (False, 39, FLAKY, "dead", None),
         (False, 0, Undelivered("gone", permanent=True), "dead", None),
     ],
 )
