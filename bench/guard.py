@@ -17,7 +17,7 @@ from bench.systems import CONNECTIONS, System, open_floor, ours
 
 #: The floor's cost as a share of ours, as it is usually seen, of either kind; change it together
 #: with what changes it.
-USUAL = 0.5
+USUAL = 0.6
 #: Three quarters of that: luck moves a median of pairs by a tenth, a third more of waiting or of
 #: work by a quarter. Busy neighbours move it towards 1, since both then wait for a processor.
 ROOM = 0.75
