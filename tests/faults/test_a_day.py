@@ -310,7 +310,7 @@ def test_what_is_over_goes(day: Day) -> None:
             sum(n for name, n in rows.items() if name.startswith(kind)) for rows in (before, after)
         )
         assert was > 0, kind
-        assert left <= was / 3, (kind, was, left)
+        assert left <= max(1, was / 3), (kind, was, left)  # the last hour may have asked one
     (jobs,) = day.house.sql("SELECT count(*) AS n FROM procrastinate_jobs")
     assert jobs["n"] == 0
     assert not day.house.sql(
