@@ -27,6 +27,8 @@ OTHER_LEASE = timedelta(seconds=30)
 #: A message that is no page is given up after so many attempts, in six hours; a page never is.
 ATTEMPTS = 40
 _LONGEST_WAIT = 600.0
+#: The same, if the receiver itself asks for more.
+_LONGEST_ASKED_FOR = 3600.0
 #: Whatever a receiver asks for, a page is tried again so soon.
 LONGEST_PAGE_WAIT = 30.0
 #: So many failures in a row open a receiver's circuit: it is left alone, then tried with one
@@ -153,7 +155,13 @@ def _sent(services: Services, row: Mapping[str, Any], told: Any) -> None:
         changed = tx.run("notification_sent", id=row["id"], attempts=row["attempts"], document=told)
         if changed:
             _event(tx, row, "sent")
-    _count(services, "receiver_sent", name=row["receiver"], soon=CIRCUIT_OPEN)
+    _count(
+        services,
+        "receiver_sent",
+        name=row["receiver"],
+        circuit_failures=CIRCUIT_FAILURES,
+        soon=CIRCUIT_OPEN,
+    )
 
 
 def _failed(services: Services, row: Mapping[str, Any], error: Undelivered, said: str) -> None:
@@ -229,9 +237,12 @@ def pause(error: Undelivered, attempts: int, page: bool) -> float:
 
     A page is tried again at once and then each half minute.
     """
-    longest = LONGEST_PAGE_WAIT if page else _LONGEST_WAIT
-    backoff = 0.5 * 2.0 ** min(attempts - 1, 6) if page else 5.0 * 3.0 ** (attempts - 1)
-    return min(error.retry_after or backoff, longest)
+    if page:
+        backoff = 0.5 * 2.0 ** min(attempts - 1, 6)
+        return min(error.retry_after or backoff, LONGEST_PAGE_WAIT)
+    if error.retry_after:
+        return min(error.retry_after, _LONGEST_ASKED_FOR)
+    return min(5.0 * 3.0 ** (attempts - 1), _LONGEST_WAIT)
 
 
 def _event(tx: Transaction, row: Mapping[str, Any], after: str, **details: Any) -> None:

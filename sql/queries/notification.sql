@@ -282,9 +282,10 @@ SET status = CASE WHEN %(dead)s THEN 'dead' ELSE 'due' END, due_at = %(due_at)s,
 WHERE id = %(id)s AND status = 'sending' AND attempts = %(attempts)s;
 
 -- name: receiver_sent
--- It takes messages: its circuit is closed, and after a failure all that waits to try it again is due soon.
+-- It takes messages: its circuit is closed; if it was open, all that waits to try it again is due soon. A
+-- message that it refuses while it takes others keeps its pause.
 WITH back AS MATERIALIZED (
-    SELECT name FROM receiver WHERE name = %(name)s AND failures > 0 FOR UPDATE
+    SELECT name FROM receiver WHERE name = %(name)s AND failures >= %(circuit_failures)s FOR UPDATE
 ), waiting AS (
     SELECT n.id FROM notification n JOIN back ON back.name = n.receiver
     WHERE n.status = 'due' AND n.attempts > 0 AND n.due_at > %(now)s + %(soon)s::interval

@@ -66,6 +66,21 @@ def test_once_it_takes_a_message_all_that_waited_to_try_it_again_leaves(house: H
     assert circuit(house, "hook")["failures"] == 0
 
 
+def test_what_alone_is_not_taken_keeps_its_pause(house: House) -> None:
+    """Else it would be tried after each of the others, and given up in minutes."""
+    house.with_settings(receivers={"hook": Receiver("hook", "webhook", per_minute=100)})
+    paged(house, "Odd")
+    house.hook.fails = FLAKY
+    house.sql("UPDATE notification SET attempts = 4 WHERE NOT page")
+    deliver(house.services, page=False)
+    (before,) = house.sql("SELECT due_at FROM notification WHERE NOT page")
+    house.hook.fails = None
+    paged(house, "New")
+    deliver(house.services, page=False)
+    assert len(house.hook.got) == 1
+    assert before in house.sql("SELECT due_at FROM notification WHERE NOT page AND status = 'due'")
+
+
 def test_behind_an_open_circuit_a_page_goes_to_the_fallback_at_once(house: House) -> None:
     with_fallback(house)
     house.pager.fails = FLAKY

@@ -149,6 +149,8 @@ def test_a_page_that_did_not_arrive_is_sent_again_under_the_same_id(house: House
         (False, 2, FLAKY, "due", 45),
         (False, 10, FLAKY, "due", 600),
         (False, 38, FLAKY, "due", 600),
+        (False, 0, Undelivered("wait", permanent=False, retry_after=1800), "due", 1800),
+        (False, 0, Undelivered("wait", permanent=False, retry_after=1e9), "due", 3600),
         (False, 39, FLAKY, "dead", None),
         (False, 0, Undelivered("gone", permanent=True), "dead", None),
     ],
