@@ -114,6 +114,29 @@ def test_both_logs_are_lines_that_name_what_they_are_about_and_no_secret(site: S
     assert found == []
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core here, so no choice")
+def test_each_process_stays_on_one_core_and_the_rules_on_none(site: Site) -> None:
+    webs = children(site.serve.pid)
+    assert len(webs) > 1
+    for pid in (*webs, site.work.pid):  # the second web process may still be starting
+        eventually(lambda pid=pid: [len(each) for each in cores_of(pid)] == [1])
+    for pid in children(site.work.pid):
+        assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)
+
+
+def cores_of(pid: int) -> set[frozenset[int]]:
+    return {frozenset(os.sched_getaffinity(thread)) for thread in threads(pid)}
+
+
+def children(pid: int) -> list[int]:
+    found = (Path(f"/proc/{pid}/task/{thread}/children").read_text() for thread in threads(pid))
+    return [int(each) for text in found for each in text.split()]
+
+
+def threads(pid: int) -> list[int]:
+    return [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+
+
 def test_the_doctor_finds_nothing_wrong(site: Site) -> None:
     config = ["--config", str(site.world.folder / "responder.toml")]
 
