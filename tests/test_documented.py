@@ -81,7 +81,10 @@ def test_words_have_every_reason_under_its_action() -> None:
 
 def commands(group: click.Group, prefix: str = "responder") -> list[str]:
     found = []
-    for name, command in group.commands.items():
+    within = click.Context(group)
+    for name in group.list_commands(within):
+        command = group.get_command(within, name)
+        assert command is not None
         nested = isinstance(command, click.Group)
         found += commands(command, f"{prefix} {name}") if nested else [f"{prefix} {name}"]
     return found

@@ -300,7 +300,7 @@ def digest_of(description: Mapping[str, Any]) -> str:
 
 
 def _ordered(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _ordered(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return sorted((_ordered(each) for each in value), key=str)

@@ -98,8 +98,7 @@ def load(root: Path, place: Place = HERE) -> list[LoadedRule]:
 def _load_one(
     root: Path, severity: Severity, name: str, source: bytes, told: Told, place: Place
 ) -> LoadedRule:
-    sql_path = root / "sql" / "rules" / f"{name}.sql"
-    sql = sql_path.read_bytes() if sql_path.exists() else b""
+    sql = _read(root / "sql" / "rules" / f"{name}.sql")
     try:
         if isinstance(told, RuleFailed):
             raise told
@@ -119,6 +118,14 @@ def _load_one(
         module=source,
         sql=sql,
     )
+
+
+def _read(path: Path) -> bytes:
+    """Nothing when there is no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def checksum_of(module: bytes, sql: bytes) -> str:

@@ -6,7 +6,7 @@ The child process runs it for us (`responder.runbook.process`); tests of rules r
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import CodeType, ModuleType
 from typing import Any, Protocol
 
@@ -115,8 +115,8 @@ def described(rule: Rule) -> dict[str, Any]:
         "target": rule.target,
         "key": rule.key,
         "parameters": parameters,
-        "diagnostics": [{"kind": type(each).__name__, **asdict(each)} for each in rule.diagnostics],
-        "options": [asdict(each) for each in rule.options],
+        "diagnostics": [{"kind": type(each).__name__, **vars(each)} for each in rule.diagnostics],
+        "options": [{**vars(each), "verify": vars(each.verify)} for each in rule.options],
         "schedule": rule.schedule,
         "concludes": kind.conclude is not Rule.conclude,
     }
