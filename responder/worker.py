@@ -33,7 +33,7 @@ from responder.pipeline.turns import Turns
 from responder.pipeline.walking import enqueue_walk
 from responder.store import CONNECT, OPTIONS, StoreAway, Transaction
 from responder.store.incidents import incident_from_row
-from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK
+from responder.store.jobs import DEAD_AFTER, NORMAL, TRIAGE, URGENT, WALK, each_alone
 from responder.store.slots import BEAT_EVERY
 
 _HEARTBEAT = 2.0
@@ -193,6 +193,7 @@ def bind(services: Services, hands: Hands) -> procrastinate.App:
         connector=procrastinate.PsycopgConnector(
             conninfo=services.store.url,
             kwargs={"options": OPTIONS, **CONNECT},
+            configure=each_alone,
             timeout=_CONNECT,
             reconnect_timeout=_RECONNECT,
         )

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import procrastinate
+import psycopg
 
 from responder.domain.severity import Severity
 from responder.store import Transaction
@@ -19,6 +20,12 @@ DEAD_AFTER = timedelta(seconds=8)
 
 #: Enqueues on our own connections, inside our transactions; it never opens one itself.
 _enqueuing = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+
+async def each_alone(connection: psycopg.AsyncConnection[Any]) -> None:
+    """On a connection of the engine: it never says two statements in one transaction, so that none
+    of them needs two more around it."""
+    await connection.set_autocommit(True)
 
 
 def enqueue(transaction: Transaction, task: str, severity: Severity, *jobs: dict[str, Any]) -> None:

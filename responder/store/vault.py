@@ -10,7 +10,9 @@ import hashlib
 import os
 import threading
 import time
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,6 +20,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from responder.domain.secret import Secret, SecretMissing
 
 _KEY, _KEY_ID, _NONCE = 32, 8, 12
+#: What is shorter is kept as it is; what is longer would fill pages of its own.
+_SHORT = 1000
+#: Stands behind the place of what was packed before it was encrypted, so that nobody need guess.
+_PACKED = " packed"
 #: Seconds for which the keys are remembered; a file that is gone must not cost each request a wait.
 _REMEMBERED = 5.0
 
@@ -43,6 +49,8 @@ class Vault:
         """place: the table and the row's id, which must be told again to open it. Locked."""
         key_id, key = next(iter(self._live().items()))
         nonce = os.urandom(_NONCE)
+        if len(plain) > _SHORT:
+            plain, place = zlib.compress(plain, level=1), place + _PACKED
         return key_id + nonce + key.encrypt(nonce, plain, place.encode())
 
     def decrypt(self, encrypted: bytes, place: str) -> bytes:
@@ -53,8 +61,13 @@ class Vault:
             keys = self._live(anew=True)
         if key_id not in keys:
             raise Locked(f"it is encrypted with the key {key_id.hex()}, not one of vault.keys")
+        nonce, rest = rest[:_NONCE], rest[_NONCE:]
         try:
-            return keys[key_id].decrypt(rest[:_NONCE], rest[_NONCE:], place.encode())
+            with suppress(InvalidTag):
+                return zlib.decompress(
+                    keys[key_id].decrypt(nonce, rest, (place + _PACKED).encode())
+                )
+            return keys[key_id].decrypt(nonce, rest, place.encode())
         except (InvalidTag, ValueError):
             raise Locked("it does not open: it was changed, or is not what stood here") from None
 

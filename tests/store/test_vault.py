@@ -1,11 +1,13 @@
 """What is encrypted opens with any live key, at its own place, and nowhere else."""
 
+import zlib
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from responder.domain.secret import Secret
-from responder.store.vault import Locked, Vault, new_key
+from responder.store.vault import Locked, Vault, new_key, read_key
 
 PLAIN, PLACE = b"the body of a delivery", "raw_body 1"
 
@@ -28,6 +30,24 @@ def test_the_same_is_never_encrypted_alike_and_tells_nothing(files: Path) -> Non
     assert first[8:] != second[8:]
     assert PLAIN not in first
     assert key.decrypt(first, PLACE) == key.decrypt(second, PLACE) == PLAIN
+
+
+def test_what_is_long_takes_less_room_and_opens_as_it_was(files: Path) -> None:
+    key, long = vault(files, "new"), b'{"alertname": "QueueStuck"}' * 1000
+    kept = key.encrypt(long, PLACE)
+    assert len(kept) < len(long) / 10
+    assert key.decrypt(kept, PLACE) == long
+    with pytest.raises(Locked, match="does not open"):
+        key.decrypt(kept, "raw_body 2")
+
+
+def test_what_an_earlier_release_kept_opens_however_long_it_is(files: Path) -> None:
+    here = vault(files, "new")
+    for plain in (b"a" * 5000, zlib.compress(b"a" * 100_000)):
+        nonce = b"n" * 12
+        cipher = AESGCM(read_key((files / "new").read_text()))
+        kept = here.encrypt(b"", PLACE)[:8] + nonce + cipher.encrypt(nonce, plain, PLACE.encode())
+        assert here.decrypt(kept, PLACE) == plain
 
 
 def test_keys_are_replaced_while_all_of_them_open(files: Path) -> None:
