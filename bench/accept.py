@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from bench.lines import Chosen, Line
 from bench.lists import fill
 from bench.load import Load
-from bench.site import open_site
+from bench.site import grow_old, open_site
 from bench.systems import System, open_floor, ours
 
 ROUNDS = 3
@@ -31,6 +31,7 @@ def measure(chosen: Chosen) -> Iterator[Line]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="responder-accept-")))
         site = stack.enter_context(open_site(workers=0))
+        grow_old(site.server)
         floor = stack.enter_context(open_floor(site.server, folder))
         both = [ours(site), floor]
         rounds = _rounds(both, chosen.seconds)

@@ -32,10 +32,13 @@ from responder.web.tokens import TokenKeys, new_keys
 POSTGRES = {
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
+    "min_wal_size": "1GB",
     "max_connections": "200",
     "fsync": "on",
     "synchronous_commit": "on",
 }
+#: As many as `min_wal_size` keeps.
+_WAL_FILES = 60
 _SETTINGS = """\
 database = "file:{folder}/database"
 token_keys = "file:{folder}/token_keys"
@@ -186,6 +189,15 @@ def open_site(
             _make_target(kept, shops, number, rules)
         serve, works = _start(stack, folder, bind, web, workers, slots)
         yield Site(folder, f"http://{bind}", url, server, shops, receiver, serve, works)
+
+
+def grow_old(server: LocalPostgres) -> None:
+    """As one that has run for a while: a new server stands still for each file of WAL it makes."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        for _ in range(_WAL_FILES):
+            connection.execute("SELECT pg_logical_emit_message(false, 'bench', '')")
+            connection.execute("SELECT pg_switch_wal()")
+        connection.execute("CHECKPOINT")
 
 
 def _said_ready(work: Child) -> int:

@@ -173,6 +173,7 @@ def _run(connection: socket.socket, seconds: int, code: Code) -> NoReturn:
         }
         _give_up(seconds)
         connection.sendall(_reply(asked, codes or code, _seal()))
+        connection.close()  # who waits for the end of it need not wait for ours
     finally:
         os._exit(0)
 

@@ -200,9 +200,6 @@ def test_one_dead_letter_or_all_of_a_receiver_are_due_again(house: House) -> Non
     assert [event["actor"] for event in events] == ["ann"] * 4
 
 
-# A host whose own way out is broken
-
-
 def test_what_flaps_all_day_has_a_document_that_does_not_grow(house: House) -> None:
     """Each message carries it, and is kept with it: else the thousandth tells of all the others."""
     paged(house)
@@ -223,6 +220,9 @@ def test_what_flaps_all_day_has_a_document_that_does_not_grow(house: House) -> N
     assert [each["attempts"] for each in told["notifications"]] == [
         each["attempts"] for each in reversed(latest)
     ]
+
+
+# A host whose own way out is broken
 
 
 def test_who_did_not_reach_a_receiver_leaves_it_to_others_for_a_moment(house: House) -> None:
