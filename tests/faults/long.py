@@ -9,6 +9,6 @@ only_in_torture = pytest.mark.skipif(
 )
 #: Beside other tests a page would be late, or a load too small, by their doing.
 alone = pytest.mark.skipif(
-    "PYTEST_XDIST_WORKER" in os.environ and "TORTURE" not in os.environ,
+    "PYTEST_XDIST_WORKER" in os.environ,
     reason="wants the machine alone: make test ARGS='-n 0 ...', as CI does, or make torture",
 )
