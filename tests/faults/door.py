@@ -97,12 +97,11 @@ class Door:
             if way == "no TLS":
                 caller.sendall(b"220 this is no TLS\r\n" * 10)
                 return
-            if self._tls is not None:
-                caller = self._tls.wrap_socket(caller, server_side=True)
-            if way:
-                self._fail(caller, way)
-            else:
-                self._hand_on(caller)
+            with self._tls.wrap_socket(caller, server_side=True) if self._tls else caller as inner:
+                if way:
+                    self._fail(inner, way)
+                else:
+                    self._hand_on(inner)
 
     def _fail(self, caller: socket.socket, way: str) -> None:
         _request(caller)
