@@ -15,7 +15,7 @@ READY := $(VENV)/ready-$(shell (echo "$(CURDIR) $(PYTHON)"; cat $(LOCK)) | cksum
 help:
 	@echo "make demo    shows an alert come in, a fault repaired and a pager told; ARGS=--once ends after the story"
 	@echo "make test    runs the tests on all cores; ARGS='tests/rules -k queue' picks some of them"
-	@echo "make torture kills processes and servers in the middle of fixes and under load, hundreds of times; takes an hour or more and wants the machine alone"
+	@echo "make torture kills processes and servers in the middle of fixes and under load, hundreds of times; takes an hour and wants the machine alone"
 	@echo "make bench   measures ours against the floor in five minutes, and writes docs/benchmarks.md; ARGS='storm pages' prints some"
 	@echo "make bench-full  measures the tables at size and the peers, too; takes half an hour and 12 GB of disk"
 	@echo "make check   looks at format, lint, types, layers and dependencies, one line for each"

@@ -27,25 +27,26 @@ def request(site: Site, name: str, severity: str) -> str:
     )
 
 
-def plan(site: Site, seconds: float, connections: int, **more: Any) -> Plan:
+def plan(site: Site, seconds: float, connections: int, grave: str = "Grave", **more: Any) -> Plan:
+    """grave: the alert that wakes people, another one for each flood of a site."""
     place = urlsplit(site.world.url)
     assert place.hostname and place.port
-    ordinary, grave = request(site, "Flood", "info"), request(site, "Grave", "critical")
-    return Plan(place.hostname, place.port, ordinary, grave, seconds, connections, **more)
+    ordinary, urgent = request(site, "Flood", "info"), request(site, grave, "critical")
+    return Plan(place.hostname, place.port, ordinary, urgent, seconds, connections, **more)
 
 
-def lateness(site: Site, came: Flooded) -> list[float]:
+def lateness(site: Site, came: Flooded, name: str = "Grave") -> list[float]:
     """Seconds from the 202 of each grave delivery to its page; it waits for all of them."""
     grave = [each for each in came.deliveries if each["grave"]]
-    eventually(lambda: len(_pages(site)) >= len(grave))
-    arrived = _pages(site)
+    eventually(lambda: len(_pages(site, name)) >= len(grave))
+    arrived = _pages(site, name)
     return [arrived[each["number"]] - each["accepted"] for each in grave]
 
 
-def _pages(site: Site) -> dict[int, float]:
+def _pages(site: Site, name: str) -> dict[int, float]:
     """When the page about each grave delivery came, by its number."""
     came: dict[int, float] = {}
-    for page in site.pages("Grave"):
+    for page in site.pages(name):
         number = str(page["payload"]).partition("host-")[2][: len(NUMBER)]
         came.setdefault(int(number), datetime.fromisoformat(page["at"]).timestamp())
     return came

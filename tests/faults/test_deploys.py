@@ -157,7 +157,7 @@ def test_beside_the_release_before(
     ]
     eventually(lambda: requests.get(f"{site.world.url}/readyz", timeout=5).ok)
     seconds = 25.0
-    with flood(gently(plan(site, seconds, 12), seconds)) as under_way:
+    with flood(gently(plan(site, seconds, 12, "Beside"), seconds)) as under_way:
         time.sleep(2)
         migrated = command(["migrate"], site)
         new = [
@@ -176,7 +176,7 @@ def test_beside_the_release_before(
     told(f"{came.attempts} attempts: {dict(came.statuses)}, broken {dict(came.broken)}")
     assert set(came.statuses) == {"202"}
     assert came.left == 0
-    late = lateness(site, came)
+    late = lateness(site, came, "Beside")
     told(f"{len(late)} P0, the last page {max(late):.2f} s after its 202")
     assert max(late) < 3.0
     eventually(lambda: settled(site, "deployed"))
