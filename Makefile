@@ -27,7 +27,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 torture: $(READY)
-	@TORTURE=200 $(BIN)/python -m pytest -n 0 -v $(or $(ARGS),tests/faults tests/processes/test_overload.py)
+	@TORTURE=200 $(BIN)/python -m pytest -n 0 -v tests/faults tests/processes/test_overload.py $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m bench --report $(ARGS)
