@@ -5,12 +5,11 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import psycopg
 import pytest
 import requests
 from click.testing import CliRunner, Result
@@ -18,6 +17,7 @@ from click.testing import CliRunner, Result
 from responder.cli import main
 from responder.cli.demo.children import Child
 from tests.house import alert
+from tests.processes.test_without_our_database import stopped
 from tests.site import Site, eventually, restart
 from tests.test_log import HOSTILE, parsed
 
@@ -158,17 +158,11 @@ def said(site: Site, event: str) -> int:
     return sum(line["event"] == event for line in parsed(site.work.log.read_text()))
 
 
-def test_a_worker_outlives_its_sessions_and_ends_when_it_is_told_to(site: Site) -> None:
+def test_a_worker_outlives_our_database_and_ends_when_it_is_told_to(site: Site) -> None:
     again, ready = "the job engine has ended and begins again", "worker is ready"
     before = said(site, again), said(site, ready)
-
-    def cut() -> bool:
-        cutting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> %s"
-        with suppress(psycopg.OperationalError):  # ours is among them now and then
-            site.sql(cutting, 0)
-        return said(site, again) > before[0]
-
-    eventually(cut)
+    with stopped(site.world):
+        eventually(lambda: said(site, again) > before[0])
     eventually(lambda: said(site, ready) > before[1])
     eventually(lambda: site.post(alert("Afterwards", severity="warning")).status_code == 202)
     done = "SELECT FROM incident WHERE title LIKE 'Afterwards%%' AND stage = 'watch'"

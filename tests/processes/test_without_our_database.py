@@ -126,7 +126,8 @@ def ends(site: Site, name: str, dedup_key: str) -> None:
     assert site.post(alert(name, "resolved", severity="critical")).status_code == 202
     eventually(lambda: "resolve" in events(site, dedup_key))
     assert events(site, dedup_key) == ["trigger", "resolve"]
-    assert site.gap() == (0, 0)
+    # A walk that our database left in the middle is found again by the sweeper.
+    eventually(lambda: site.gap() == (0, 0))
 
 
 @pytest.mark.parametrize("away", AWAY)
