@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from responder.domain.condition import Condition, merge
 from responder.domain.incident import dedup_key
 from responder.domain.notification import Happening, Message
 from responder.outbound import Undelivered
 from responder.pipeline.deliver import pause
 from responder.pipeline.document import bare_document
 from responder.pipeline.keep import Bare, Hold, Page, Rest, Sent
+from responder.pipeline.notify import bare_resolve
 from responder.pipeline.services import Services
 from responder.pipeline.whom import About, is_from_pagerduty, on_call, receivers_of
 from responder.store import SILENCE, StoreAway, Transaction
@@ -140,7 +142,7 @@ def _send(services: Services, bare: Bare) -> Bare | None:
     if error is not None:
         bare.refused = error.permanent
         return None
-    services.keep.sent.append(Sent(UUID(message.id), key, bare.receiver, document))
+    services.keep.sent.append(Sent(UUID(message.id), page, bare.receiver, document))
     services.log.warning("paged without our database", key=dedup_key(key), receiver=bare.receiver)
     return bare
 
@@ -203,7 +205,10 @@ def _flush_now(services: Services) -> bool:
 
 
 def flush(services: Services, tx: Transaction) -> list[Sent]:
-    """Tell our database what left without it, so that nobody is woken for it a second time."""
+    """Tell our database what left without it, so that nobody is woken for it a second time.
+
+    What was over before we came to tell hears its end now: triage knew of nobody who was woken.
+    """
     told = sorted(services.keep.sent, key=lambda sent: sent.key)
     for sent in told:
         tx.run("share_incident", key=sent.key)
@@ -216,4 +221,13 @@ def flush(services: Services, tx: Transaction) -> list[Sent]:
             receiver=sent.receiver,
             document=sent.document,
         )
+    for key in sorted({sent.key for sent in told if _is_over(tx, sent.page)}):
+        bare_resolve(services, tx, key)
     return told
+
+
+def _is_over(tx: Transaction, page: Page) -> bool:
+    """Its sender has told the end of it meanwhile."""
+    alert = page.alert
+    row = tx.maybe("condition_times", source=alert.source, fingerprint=alert.fingerprint)
+    return row is not None and not merge(Condition(**row), alert, page.at).firing

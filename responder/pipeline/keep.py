@@ -88,9 +88,13 @@ class Sent:
     """A bare page that left, of which our database does not know yet."""
 
     id: UUID
-    key: str
+    page: Page
     receiver: str
     document: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        return self.page.identity.key
 
 
 @dataclass

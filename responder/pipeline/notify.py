@@ -141,7 +141,11 @@ def bare_page(
 
 
 def bare_resolve(services: Services, tx: Transaction, key: str) -> None:
-    """It is over before our database ever knew of it: who was woken barely hears the end."""
+    """It is over before our database ever knew of it: who was woken barely hears the end.
+
+    Whoever is second, this or the news that somebody was woken, sees what the first one wrote.
+    """
+    tx.run("lock_page", key=key)
     for row in tx.all("open_bare_pages", key=key):
         write_message(
             tx,

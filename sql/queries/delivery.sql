@@ -108,6 +108,11 @@ FROM unnest(%(sources)s::text[], %(fingerprints)s::text[]) AS n (source, fingerp
 ORDER BY n.source, n.fingerprint
 ON CONFLICT DO NOTHING;
 
+-- name: condition_times
+-- The maxima over all that was told of a condition.
+SELECT fired_at, fired_seen, ended_at, ended_seen FROM condition
+WHERE source = %(source)s AND fingerprint = %(fingerprint)s;
+
 -- name: lock_conditions
 -- What is known of these conditions.
 SELECT c.source, c.fingerprint, c.fired_at, c.fired_seen, c.ended_at, c.ended_seen, c.last_seen, c.latest,

@@ -233,6 +233,43 @@ def test_the_end_of_what_our_database_never_knew_is_told(keeping: House) -> None
     assert house.hook.happenings() == ["opened", "resolved"], "its end is told once"
 
 
+def test_an_end_that_is_triaged_before_we_tell_what_left_is_told(keeping: House) -> None:
+    """Another process accepts it, and its worker is quicker than who has paged."""
+    house = keeping
+    with away(house):
+        with pytest.raises(StoreAway):
+            house.post(alert("Odd", severity="critical"))
+        page_barely(house.services)
+    keep = house.services.keep
+    left, keep.sent = keep.sent, []
+    house.post(alert("Odd", "resolved", severity="critical"))
+    house.settle()
+    assert house.hook.happenings() == ["opened"]
+    keep.sent = left
+    for _ in range(2):
+        page_barely(house.services)
+        house.settle()
+        assert house.hook.happenings() == ["opened", "resolved"]
+    assert house.hook.got[0].dedup_key == house.hook.got[1].dedup_key
+    assert house.incidents() == []
+
+
+def test_what_left_for_another_episode_than_ended_goes_on(keeping: House) -> None:
+    house = keeping
+    house.post(alert("Odd", severity="critical"))
+    house.settle()
+    house.post(alert("Odd", "resolved", severity="critical"))
+    house.settle()
+    again = alert("Odd", starts_at=datetime.now(UTC), severity="critical")
+    with away(house):
+        with pytest.raises(StoreAway):
+            house.post(again)
+        page_barely(house.services)
+    page_barely(house.services)
+    house.settle()
+    assert house.hook.happenings() == ["opened"]
+
+
 def test_without_a_last_resort_those_who_would_be_paged_are(keeping: House) -> None:
     keeping.with_settings(last_resort=None)
     with away(keeping):
