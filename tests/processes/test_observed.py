@@ -142,6 +142,8 @@ def test_the_doctor_finds_nothing_wrong(site: Site) -> None:
 
     def doctor() -> Result | None:
         answer = CliRunner().invoke(main, ["doctor", "--json", *config])
+        if answer.exit_code:
+            print([sign for sign in json.loads(answer.stdout)["signs"] if sign["status"] == "bad"])
         return answer if answer.exit_code == 0 else None
 
     answer = eventually(doctor)  # the sweep of the outage before may be under way
