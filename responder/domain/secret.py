@@ -19,7 +19,7 @@ _WHOLE = ("-----BEGIN", "{")
 
 #: What stands in files, with what tells that they were not written since, and the age in
 #: nanoseconds from which that is told for sure.
-_known: dict[Path, tuple[tuple[int, ...], str]] = {}
+_known: dict[str, tuple[tuple[int, ...], str]] = {}
 _SETTLED = 2_000_000_000
 
 
@@ -117,7 +117,7 @@ def _read(reference: str, until: float) -> list[str]:
         found = [os.environ[place]] if os.environ[place] else []
     else:
         try:
-            found = versions_in(_text(Path(place), until))
+            found = versions_in(_text(place, until))
         except OSError as error:
             raise SecretMissing(f"the file {place} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
@@ -154,26 +154,26 @@ def _key_set(keys: list[object]) -> str:
     return json.dumps({"keys": keys}, indent=2, sort_keys=True) + "\n"
 
 
-def _text(path: Path, until: float) -> str:
+def _text(place: str, until: float) -> str:
     """A file that is rewritten in place is empty for a moment, and one that an editor replaces is
     not there for a moment; neither must refuse anybody.
     """
     while time.monotonic() < until:
         with suppress(FileNotFoundError):
-            if found := _whole(path):
+            if found := _whole(place):
                 return found
         time.sleep(_BETWEEN_LOOKS)
-    return _whole(path)
+    return _whole(place)
 
 
-def _whole(path: Path) -> str:
+def _whole(place: str) -> str:
     """Read again when it is another file, or was written since: each request asks for a secret."""
-    told = os.stat(path)
+    told = os.stat(place)
     mark = told.st_dev, told.st_ino, told.st_size, told.st_ctime_ns
-    known, text = _known.get(path, (None, ""))
+    known, text = _known.get(place, (None, ""))
     if known != mark:
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        text = Path(place).read_text(encoding="utf-8").rstrip("\r\n")
         # a clock that ticks slowly does not tell two writes of one moment apart
         if time.time_ns() - told.st_ctime_ns > _SETTLED:
-            _known[path] = mark, text
+            _known[place] = mark, text
     return text

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from responder.sources.adapter import NotUnderstood, Unreadable
@@ -17,6 +18,7 @@ MAX_ANNOTATION = 10_000
 MAX_TITLE = 300
 MAX_FINGERPRINT = 200
 _MAX_DIGITS = 4_000
+_HOLDERS = {dict, list}
 _TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 
 #: PostgreSQL's jsonb refuses NUL, and a lone surrogate cannot be written as UTF-8; in valid
@@ -55,13 +57,8 @@ def _whole(digits: str) -> int | str:
 def _refuse_depth(payload: Any) -> None:
     level: list[Any] = [payload]
     for _ in range(MAX_DEPTH):
-        held: list[Any] = []
-        for each in level:
-            if type(each) is dict:
-                held += each.values()
-            elif type(each) is list:
-                held += each
-        level = [each for each in held if type(each) is dict or type(each) is list]
+        held = [each.values() if type(each) is dict else each for each in level]
+        level = [each for each in chain(*held) if type(each) in _HOLDERS]
         if not level:
             return
     raise NotUnderstood(_TOO_DEEP)
