@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from bench import load
 from bench.lines import Chosen, Line
-from bench.processes import NotStarted, Roles, numbered, running, tree
+from bench.processes import NotStarted, Roles, numbered, resting, running, tree
 from bench.site import open_site
 from bench.systems import System, open_floor, ours
 from responder.cli.demo.databases import make_database
@@ -136,7 +136,14 @@ def open_alertmanager(folder: Path) -> Iterator[System]:
             return json.dumps([{name: alert[name] for name in kept} for alert in group]).encode()
 
         url = f"http://{bind}/api/v2/alerts"
-        yield System("Alertmanager", lambda _: url, {}, body, lambda: {"Alertmanager": tree(pid)})
+        yield System(
+            "Alertmanager",
+            lambda _: url,
+            {},
+            body,
+            lambda: {"Alertmanager": tree(pid)},
+            works_on=True,
+        )
 
 
 def measure(chosen: Chosen) -> Iterator[Line]:
@@ -160,13 +167,20 @@ def measure(chosen: Chosen) -> Iterator[Line]:
 
 
 def _side_by_side(systems: list[System], alerts: int, seconds: float) -> Iterator[Line]:
-    """Alerts accepted a second by each, and how many times as many as alerta we take in."""
+    """Alerts accepted a second by each, and how many times as many as alerta we take in.
+
+    Who works on what it took stands still while others have their turn.
+    """
     seen: dict[str, list[Line]] = defaultdict(list)
     for system in systems:
         system.drive(alerts, 1.0)  # connections, caches and plans are warm then
     for number in range(1, _ROUNDS + 1):
         for system in systems:
-            got, used = system.drive(alerts, seconds, number * 1_000_000)
+            others = [each for each in systems if each.works_on and each is not system]
+            with resting(
+                {pid for each in others for pids in each.roles().values() for pid in pids}
+            ):
+                got, used = system.drive(alerts, seconds, number * 1_000_000)
             name = f"alerts accepted, {alerts} in a request"
             detail = f"{got.detail}, {system.memory():.0f} MB"
             rate = got.accepted * alerts

@@ -19,13 +19,17 @@ CONNECTIONS = 16
 
 @dataclass(frozen=True)
 class System:
-    """url, body: by the number of alerts in a request; roles: its processes and the database's."""
+    """url, body: by the number of alerts in a request; roles: its processes and the database's.
+
+    works_on: it goes on with what it took after it has answered, beside whoever comes next.
+    """
 
     name: str
     url: Callable[[int], str]
     headers: Mapping[str, str]
     body: Callable[[int], bytes]
     roles: Callable[[], Roles]
+    works_on: bool = False
 
     def drive(
         self,
