@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -227,7 +228,9 @@ def flush(services: Services, tx: Transaction) -> list[Sent]:
 
 
 def _is_over(tx: Transaction, page: Page) -> bool:
-    """Its sender has told the end of it meanwhile."""
-    alert = page.alert
+    """Its sender has told the end of it meanwhile. Our host's clock may be wrong: it counts only
+    where the sender does not say when it began.
+    """
+    alert = replace(page.alert, starts_at=page.alert.starts_at or page.at)
     row = tx.maybe("condition_times", source=alert.source, fingerprint=alert.fingerprint)
-    return row is not None and not merge(Condition(**row), alert, page.at).firing
+    return row is not None and not merge(Condition(**row), alert, tx.now).firing

@@ -118,11 +118,13 @@ WHERE incident_id = %(id)s AND page AND happening = 'opened' AND status IN ('due
 GROUP BY receiver;
 
 -- name: adopt_bare_pages
--- Pages that left before their incident was known belong to it now.
-UPDATE notification SET incident_id = %(incident_id)s
-WHERE key = %(key)s AND incident_id IS NULL AND happening = 'opened'
-  AND created_at > %(now)s - interval '10 minutes'
-RETURNING receiver, due_at, sent_at;
+-- Pages that left before their incident was known belong to it now, unless their end was told.
+UPDATE notification n SET incident_id = %(incident_id)s
+WHERE n.key = %(key)s AND n.incident_id IS NULL AND n.happening = 'opened'
+  AND n.created_at > %(now)s - interval '10 minutes'
+  AND NOT EXISTS (SELECT FROM notification r WHERE r.key = n.key AND r.receiver = n.receiver
+                  AND r.happening = 'resolved' AND r.created_at > n.created_at)
+RETURNING n.receiver, n.due_at, n.sent_at;
 
 -- name: is_woken
 -- A page of this key is on its way already, or left for its open incident, which is no less severe.

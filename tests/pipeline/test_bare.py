@@ -24,6 +24,7 @@ from responder.pipeline.keep import (
     OWED,
     Keep,
     Page,
+    Sent,
 )
 from responder.pipeline.pages import deliver_pages, page_late, page_stuck
 from responder.pipeline.triage import triage
@@ -233,7 +234,19 @@ def test_the_end_of_what_our_database_never_knew_is_told(keeping: House) -> None
     assert house.hook.happenings() == ["opened", "resolved"], "its end is told once"
 
 
-def test_an_end_that_is_triaged_before_we_tell_what_left_is_told(keeping: House) -> None:
+def by_a_clock(house: House, hours: int) -> list[Sent]:
+    """What left, as a host says whose clock is wrong by so much."""
+    off = timedelta(hours=hours)
+    return [
+        replace(sent, page=replace(sent.page, at=sent.page.at + off))
+        for sent in house.services.keep.sent
+    ]
+
+
+@pytest.mark.parametrize("hours", [0, 1, -1])
+def test_an_end_that_is_triaged_before_we_tell_what_left_is_told(
+    keeping: House, hours: int
+) -> None:
     """Another process accepts it, and its worker is quicker than who has paged."""
     house = keeping
     with away(house):
@@ -241,7 +254,7 @@ def test_an_end_that_is_triaged_before_we_tell_what_left_is_told(keeping: House)
             house.post(alert("Odd", severity="critical"))
         page_barely(house.services)
     keep = house.services.keep
-    left, keep.sent = keep.sent, []
+    left, keep.sent = by_a_clock(house, hours), []
     house.post(alert("Odd", "resolved", severity="critical"))
     house.settle()
     assert house.hook.happenings() == ["opened"]
@@ -254,7 +267,27 @@ def test_an_end_that_is_triaged_before_we_tell_what_left_is_told(keeping: House)
     assert house.incidents() == []
 
 
-def test_what_left_for_another_episode_than_ended_goes_on(keeping: House) -> None:
+def test_it_fires_again_after_its_end_was_told_barely(keeping: House, clock: Clock) -> None:
+    """The page that left before belongs to what is over, so people are woken again."""
+    house = keeping
+    house.with_settings(last_resort=None)
+    with away(house):
+        with pytest.raises(StoreAway):
+            house.post(alert("Odd", severity="critical"))
+        page_barely(house.services)
+    page_barely(house.services)
+    house.post(alert("Odd", "resolved", severity="critical"))
+    house.settle()
+    clock.now += HUSH + 0.1
+    deliver(house.services, page=True)
+    assert house.pager.happenings() == ["opened", "resolved"]
+    house.post(alert("Odd", starts_at=datetime.now(UTC), severity="critical"))
+    house.settle()
+    assert house.pager.happenings() == ["opened", "resolved", "opened"]
+
+
+@pytest.mark.parametrize("hours", [0, 1, -1])
+def test_what_left_for_another_episode_than_ended_goes_on(keeping: House, hours: int) -> None:
     house = keeping
     house.post(alert("Odd", severity="critical"))
     house.settle()
@@ -265,6 +298,7 @@ def test_what_left_for_another_episode_than_ended_goes_on(keeping: House) -> Non
         with pytest.raises(StoreAway):
             house.post(again)
         page_barely(house.services)
+    house.services.keep.sent = by_a_clock(house, hours)
     page_barely(house.services)
     house.settle()
     assert house.hook.happenings() == ["opened"]
